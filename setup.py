@@ -1,0 +1,34 @@
+from glob import glob
+
+from setuptools import find_packages, setup
+
+package = "k2so_tts"
+
+setup(
+    name=package,
+    version="0.1.0",
+    description="Low-latency streaming text-to-speech for ROS 2",
+    maintainer="k2so_tts maintainers",
+    maintainer_email="maintainers@k2so-tts.dev",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=[f"{package}*"]),
+    package_data={package: ["py.typed"]},
+    zip_safe=True,
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{package}"]),
+        (f"share/{package}", ["package.xml"]),
+        (f"share/{package}/launch", glob("launch/*.launch.*")),
+        (f"share/{package}/config", glob("config/*")),
+    ],
+    install_requires=["numpy", "rich", "sounddevice", "soxr"],
+    entry_points={
+        "console_scripts": [
+            "speak_server = k2so_tts.ros.main:speak_server",
+            "audio_player = k2so_tts.ros.main:audio_player",
+            "k2so-tts = k2so_tts.cli:main",
+            "say = k2so_tts.cli:send_main",
+        ],
+        "k2so_tts.engines": ["espeak = k2so_tts.engines.espeak:EspeakEngine"],
+    },
+)

@@ -1,0 +1,101 @@
+"""What `make demo` runs: both nodes, a goal through the real action, and how long it all took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from k2so_tts.cli import progress
+from k2so_tts.playback.devices import DeviceError, output_devices
+from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
+
+DEFAULT_TEXT = "I am K-2SO. I speak while I am still thinking about the end of the sentence."
+WAV = Path("demo.wav")
+START_SECONDS = 15.0
+STOP_SECONDS = 5.0
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """Speak once. The exit code is 0 when the goal succeeded."""
+    text = os.environ.get("TEXT") or DEFAULT_TEXT
+    device = choose_device()
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    player = ["audio_player", "--ros-args", "-p", f"device:={device}"]
+    with running(player), running(["speak_server"]), contextlib.closing(SpeechClient()) as client:
+        if not (client.wait_for_server(START_SECONDS) and client.wait_for_player(START_SECONDS)):
+            console.print("the nodes did not start")
+            return 1
+        try:
+            with progress(text, 1.0) as tell:
+                measured = client.say(text, on_heard=tell)
+        except SpeechRefused as error:
+            console.print(str(error))
+            return 1
+    report(measured)
+    if device.startswith("wav:"):
+        console.print(f"What was heard is in {WAV}")
+    return 0 if measured.status == "succeeded" else 1
+
+
+def choose_device() -> str:
+    """The default sound device; where there is none, a WAV file that is filled in real time."""
+    try:
+        devices = output_devices()
+        reason = "This machine has no sound device"
+    except DeviceError as error:
+        devices, reason = [], str(error)
+    if devices:
+        return "auto"
+    console.print(f"{reason}: playing in real time into {WAV}")
+    return f"wav:{WAV}"
+
+
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[None]:
+    """A node while the block runs. It is told to end, and ended if it does not listen.
+
+    Ctrl-C reaches it as well: it is in the terminal's process group.
+    """
+    process = subprocess.Popen(command)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def report(measured: Measured) -> None:
+    """A short table of when things happened."""
+    table = Table("after the goal was sent", "ms", title=f"Goal {measured.status}")
+    table.columns[1].justify = "right"
+    for name, seconds in (
+        ("accepted", measured.accepted_s),
+        ("first chunk on the wire", measured.first_chunk_s),
+        ("first frame at the device", measured.first_frame_s),
+        ("last frame heard, goal done", measured.result_s),
+    ):
+        table.add_row(name, "-" if seconds is None else f"{1000 * seconds:.1f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,70 @@
+"""What was measured: one utterance at a time, and over the last hundred."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW = 100
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a player measured for one utterance.
+
+    `stamp_ns` is the presentation time of its first frame, `began_at` (s, monotonic) when that left
+    the device, None if nothing did. `lost_frames` never came and were concealed, `dropped_frames`
+    came twice or too late, both at the stream's rate. `complete` is False for an utterance that
+    was cut.
+    """
+
+    stamp_ns: int
+    began_at: float | None
+    duration_s: float
+    lost_frames: int
+    dropped_frames: int
+    underruns: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a server measured for one goal, in seconds from the moment it was accepted.
+
+    For a queued goal the clock starts when its turn comes. None where it never got that far.
+    `real_time_factor` is the time the engine took over the duration of what it made.
+    """
+
+    first_chunk_s: float | None
+    perceived_latency_s: float | None
+    duration_s: float
+    real_time_factor: float | None
+
+
+class Rolling:
+    """Percentiles over the last `WINDOW` values."""
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._values: deque[float] = deque(maxlen=window)
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def summary(self) -> dict[str, float]:
+        """p50, p95 and max, in the unit of the values; empty without values."""
+        return percentiles(self._values)
+
+
+def percentiles(values: Iterable[float]) -> dict[str, float]:
+    """p50, p95 and max (linear interpolation between ranks); empty without values."""
+    data = np.fromiter(values, dtype=float)
+    if not len(data):
+        return {}
+    p50, p95 = np.percentile(data, [50, 95])
+    return {"p50": float(p50), "p95": float(p95), "max": float(data.max())}

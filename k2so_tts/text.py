@@ -1,0 +1,132 @@
+"""Texts: cleaned, cut into segments that can be spoken one by one, or arriving piece by piece."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_CONTROL = {"Cc", "Cs"}
+_CLAUSE_END = re.compile(r"[.!?…;:,][\"'”’)\]]*(?=\s)|[。！？、；：，]|\n")
+_LONGEST_CLAUSE = 240
+"""Characters without punctuation after which a stream is cut between words all the same."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a text that is synthesised in one go; `start` is its offset in the text."""
+
+    start: int
+    text: str
+
+
+def clean(text: str) -> str:
+    """`text` without control characters (but line breaks and tabs), surrogates and margins."""
+    return _without_controls(text).strip()
+
+
+def _without_controls(text: str) -> str:
+    return "".join(
+        char for char in text if char in "\n\t" or unicodedata.category(char) not in _CONTROL
+    )
+
+
+def whole_words(text: str, end: int) -> str:
+    """The words of `text` that lie entirely within its first `end` characters."""
+    while end < len(text) and not text[end].isalnum() and not text[end].isspace():
+        end += 1
+    if end < len(text) and not text[end].isspace():
+        end = next((at for at in range(end, 0, -1) if text[at - 1].isspace()), 0)
+    return text[:end].rstrip()
+
+
+class TextStream:
+    """A text that is still being written: one thread feeds it, another speaks what is complete.
+
+    Iterating yields a `Segment` for each clause as soon as it is complete, and None when all that
+    is known was yielded and the next clause has to be waited for. The segments joined are the
+    text. A text that nobody feeds for `patience` seconds has ended. `end` and `cancel` may be
+    called from any thread, any number of times.
+    """
+
+    def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.cancelled = False
+        self._patience = patience
+        self._clock = clock
+        self._fed_at = clock()
+        self._changed = threading.Condition()
+        self._text = ""
+        self._spoken = 0
+        self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """No more pieces are taken."""
+        return self._ended
+
+    @property
+    def text(self) -> str:
+        """All that has been written so far."""
+        return self._text
+
+    def feed(self, piece: str) -> None:
+        """Append a piece of any length, control characters dropped."""
+        piece = _without_controls(piece)
+        with self._changed:
+            if not self._ended:
+                self._text += piece
+                self._fed_at = self._clock()
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """No more pieces will come; the rest is spoken."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def cancel(self) -> None:
+        """No more pieces will come and the rest is not spoken."""
+        with self._changed:
+            self.cancelled = self._ended = True
+            self._spoken = len(self._text)
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Segment | None]:
+        while True:
+            with self._changed:
+                segment = self._next()
+                if segment is None and self._ended:
+                    return
+            yield segment
+            if segment is None:
+                self._wait_for_a_clause()
+
+    def _wait_for_a_clause(self) -> None:
+        with self._changed:
+            while not self._ended and self._clause_end() is None:
+                left = self._fed_at + self._patience - self._clock()
+                if left <= 0:
+                    self._ended = True
+                else:
+                    self._changed.wait(left)
+
+    def _next(self) -> Segment | None:
+        end = len(self._text) if self._ended else self._clause_end()
+        if end is None or end <= self._spoken:
+            return None
+        segment = Segment(self._spoken, self._text[self._spoken : end])
+        self._spoken = end
+        return segment
+
+    def _clause_end(self) -> int | None:
+        """Where the last complete clause that is not spoken yet ends, if there is one."""
+        rest = self._text[self._spoken :]
+        ends = [match.end() for match in _CLAUSE_END.finditer(rest) if rest[: match.end()].strip()]
+        if ends:
+            return self._spoken + ends[-1]
+        if len(rest) > _LONGEST_CLAUSE and (space := rest.rfind(" ")) > 0:
+            return self._spoken + space
+        return None

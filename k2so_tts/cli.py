@@ -1,0 +1,264 @@
+"""`k2so-tts`: speak, with and without ROS, and find out what a machine lacks for it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from k2so_tts.audio import Pcm
+from k2so_tts.engines import Engine, EngineError, Prosody, create_engine, engine_names
+from k2so_tts.playback import DeviceError, PlayerSettings, play
+from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
+from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.text import clean
+
+_SECONDS_PER_CHARACTER = 0.075
+_STALL_SECONDS = 30.0
+_SERVER_SECONDS = 5.0
+_INTERRUPTED = 130
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command `k2so-tts`."""
+    parser = _parser()
+    _run(parser, parser.parse_args(arguments))
+
+
+def send_main() -> None:
+    """`ros2 run k2so_tts say TEXT`: the same as `k2so-tts send TEXT`."""
+    parser = argparse.ArgumentParser(prog="say", description="Have speak_server say something.")
+    _add_send_arguments(parser)
+    from rclpy.utilities import remove_ros_args
+
+    _run(parser, parser.parse_args(remove_ros_args(sys.argv)[1:]))
+
+
+def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        sys.exit(options.command(options))
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except (EngineError, DeviceError, ImportError, OSError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="k2so-tts", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    say = commands.add_parser("say", help="speak a text on this machine, without ROS")
+    say.add_argument("text", help="what to say; - reads it from standard input")
+    say.add_argument("--wav", metavar="FILE", help="write a WAV file instead of playing")
+    say.add_argument("--engine", default="espeak", choices=engine_names())
+    say.add_argument("--voice", default="", help="a voice or language of the engine")
+    say.add_argument("--device", default="auto", help=SPECIFICATIONS)
+    _add_manner(say)
+    say.set_defaults(command=_say)
+
+    send = commands.add_parser("send", help="have speak_server say something")
+    _add_send_arguments(send)
+
+    voices = commands.add_parser("voices", help="list the engines and voices at hand")
+    voices.add_argument("--engine", choices=engine_names(), help="only this one")
+    voices.set_defaults(command=_voices)
+
+    doctor = commands.add_parser("doctor", help="check what speaking needs, and say how to get it")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_send_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", help="what to say; - reads it from standard input")
+    parser.add_argument("--language", default="", help="a voice alias, voice or language")
+    parser.add_argument("--namespace", default="", help="the namespace of speak_server")
+    parser.add_argument(
+        "--wait", type=float, default=_SERVER_SECONDS, help="seconds to wait for speak_server"
+    )
+    _add_manner(parser)
+    parser.set_defaults(command=_send)
+
+
+def _add_manner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rate", type=_between(0.25, 4.0), default=1.0, help="0.25 to 4.0")
+    parser.add_argument("--volume", type=_between(0.0, 1.0), default=1.0, help="0.0 to 1.0")
+
+
+def _between(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        if low <= (value := float(text)) <= high:
+            return value
+        raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+
+    return number
+
+
+def _text(options: argparse.Namespace) -> str:
+    return clean(sys.stdin.read() if options.text == "-" else options.text)
+
+
+def _say(options: argparse.Namespace) -> int:
+    text = _text(options)
+    engine = create_engine(options.engine)
+    with closing(engine):
+        engine.load()
+        voice = engine.find_voice(options.voice or engine.default_voice)
+        manner = Manner(voice, Prosody(options.rate), options.volume)
+        chunks = _chunks(engine, text, manner)
+        if options.wav:
+            _write_wav(options.wav, engine.sample_rate, chunks)
+            return 0
+        with progress(text, options.rate) as tell:
+            play(chunks, engine.sample_rate, PlayerSettings(device=options.device), tell)
+    return 0
+
+
+def _chunks(engine: Engine, text: str, manner: Manner) -> Iterator[Pcm]:
+    """Synthesise in a thread, and give the chunks as they are made. Raises `EngineError`."""
+    synthesis = Synthesis(engine, text, manner)
+    synthesis.start()
+    try:
+        while not synthesis.exhausted:
+            if not synthesis.wait(_STALL_SECONDS):
+                raise EngineError(f"no audio for {_STALL_SECONDS:g} s")
+            chunk = synthesis.take()
+            if chunk is not None:
+                yield chunk.pcm
+        if synthesis.error is not None:
+            raise synthesis.error
+    finally:
+        synthesis.cancel()
+        synthesis.join(_STALL_SECONDS)
+
+
+def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:
+    with Path(path).open("wb") as opened, closing(wave.open(opened, "wb")) as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        for pcm in chunks:
+            file.writeframes(pcm.tobytes())
+
+
+@contextmanager
+def progress(text: str, rate: float) -> Iterator[Callable[[float], None]]:
+    """A bar that fills as a text is heard. How long that takes is an estimate till the end."""
+    estimate = max(0.5, len(text) * _SECONDS_PER_CHARACTER / rate)
+    columns = (TextColumn("speaking"), BarColumn(), TextColumn("{task.fields[heard]:.1f} s"))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=1.0, heard=0.0)
+
+        def tell(seconds: float) -> None:
+            bar.update(task, completed=min(0.95, seconds / estimate), heard=seconds)
+
+        yield tell
+        bar.update(task, completed=1.0)
+
+
+def _send(options: argparse.Namespace) -> int:
+    from k2so_tts.ros.client import SpeechClient, SpeechRefused
+
+    text = _text(options)
+    with closing(SpeechClient(options.namespace)) as client:
+        if not client.wait_for_server(options.wait):
+            errors.print(f"no speak_server offers the action 'say' (waited {options.wait:g} s)")
+            return 1
+        try:
+            with progress(text, options.rate) as tell:
+                measured = client.say(
+                    text,
+                    language=options.language,
+                    volume=options.volume,
+                    rate=options.rate,
+                    on_heard=tell,
+                )
+        except (SpeechRefused, TimeoutError) as error:
+            errors.print(str(error))
+            return 1
+    if measured.status != "succeeded":
+        errors.print(f"{measured.status} after: {measured.text}", markup=False)
+        return 1
+    return 0
+
+
+def _voices(options: argparse.Namespace) -> int:
+    for name in [options.engine] if options.engine else engine_names():
+        with closing(create_engine(name)) as engine:
+            console.print(f"{name}: {_describe(engine)}", markup=False)
+    return 0
+
+
+def _describe(engine: Engine) -> str:
+    """What an engine has to offer, or why it can't speak here."""
+    try:
+        engine.load()
+    except EngineError as error:
+        return str(error)
+    names = "\n  ".join(voice.name for voice in engine.voices())
+    return f"{engine.sample_rate} Hz, default {engine.default_voice}\n  {names}"
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    """Check everything; the exit code is 0 if a text can be spoken without ROS."""
+    table = Table("", "what", "found, or how to get it")
+    spoken = True
+    for needed, name, check in (
+        (True, "engine espeak", _check_espeak),
+        (True, "sound device", _check_devices),
+        (False, "rclpy (ROS 2)", _check_rclpy),
+        (False, "audio_common_msgs", _check_interfaces),
+    ):
+        found, words = _try(check)
+        spoken = spoken and (found or not needed)
+        table.add_row("[green]ok[/]" if found else "[red]missing[/]", name, words)
+    console.print(table)
+    return 0 if spoken else 1
+
+
+def _try(check: Callable[[], str]) -> tuple[bool, str]:
+    try:
+        return True, check()
+    except (EngineError, DeviceError, ImportError) as error:
+        return False, str(error)
+
+
+def _check_espeak() -> str:
+    engine = create_engine("espeak")
+    with closing(engine):
+        engine.load()
+        return f"{len(engine.voices())} voices at {engine.sample_rate} Hz"
+
+
+def _check_devices() -> str:
+    devices = output_devices()
+    if not devices:
+        raise DeviceError(
+            "PortAudio finds none; start a sound server (PipeWire) or plug one in; "
+            "device null or wav:FILE works without"
+        )
+    return ", ".join(f"{device.index} {device.name}" for device in devices)
+
+
+def _check_rclpy() -> str:
+    try:
+        rclpy = importlib.import_module("rclpy")
+    except ImportError as error:
+        raise ImportError("source ROS 2's setup.bash, or '. ./env.sh' after 'make'") from error
+    return str(rclpy.__path__[0])
+
+
+def _check_interfaces() -> str:
+    return str(importlib.import_module("k2so_tts.ros.messages").AudioStamped.__module__)

@@ -1,0 +1,134 @@
+"""Where a chunk belongs: stamps to a gapless sequence of samples, losses concealed.
+
+No thread, no clock and no device in here: stamped chunks of one utterance go in as they
+arrived; what comes out is continuous.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from k2so_tts.audio import AudioFormat, Samples, frames_to_ns, ns_to_frames
+from k2so_tts.playback.buffer import FADE_SECONDS, fade_in, fade_out
+
+_LATE_IN_A_ROW = 3
+
+
+class Timeline:
+    """The timeline of one utterance that begins with a chunk stamped `start_ns`.
+
+    A stream keeps the wire contract (`exact`) when its second chunk is stamped to the frame where
+    its first one ends, or whole chunks later. In such a stream a jump forward is lost audio,
+    which is concealed; what comes again or too late is dropped. Other streams carry stamps that
+    only say when a chunk was made (`exact` is False then): their chunks are simply played one
+    after the other.
+    """
+
+    def __init__(self, start_ns: int, audio_format: AudioFormat) -> None:
+        self.start_ns = start_ns
+        self.format = audio_format
+        self.exact: bool | None = None if start_ns else False
+        self.frames = 0
+        """Frames placed so far, concealment included."""
+        self.lost_frames = 0
+        self.dropped_frames = 0
+        self._fade_frames = int(FADE_SECONDS * audio_format.rate)
+        self._shortest = 0
+        self._late = 0
+        self._last: Samples | None = None
+
+    @property
+    def end_ns(self) -> int:
+        """The stamp at which the next chunk is due."""
+        return self.stamp_ns(self.frames)
+
+    def stamp_ns(self, frame: int) -> int:
+        """The presentation time of a frame."""
+        return self.start_ns + frames_to_ns(frame, self.format.rate)
+
+    def frame_at(self, stamp_ns: int) -> int:
+        """The frame that a presentation time falls on; negative before the start."""
+        return ns_to_frames(stamp_ns - self.start_ns, self.format.rate)
+
+    def continues(self, stamp_ns: int) -> bool:
+        """Whether a chunk with this stamp would follow on what is here without a gap."""
+        return self.exact is not False and abs(self.frame_at(stamp_ns) - self.frames) <= 1
+
+    def cut_at(self, stamp_ns: int) -> int | None:
+        """Where an end marker cuts off what came already; None if nowhere.
+
+        Without exact stamps only that of the start means something: an immediate stop.
+        """
+        if self.exact is False and not stamp_ns == self.start_ns != 0:
+            return None
+        frame = max(0, self.frame_at(stamp_ns))
+        return frame if frame < self.frames - 1 else None
+
+    def place(self, stamp_ns: int, samples: Samples) -> Samples:
+        """The frames, shape (frames, channels), to append for a chunk; none if it came too late."""
+        ahead = self.frame_at(stamp_ns) - self.frames if self.exact is not False else 0
+        if self._last is None or abs(ahead) <= 1:
+            ahead = 0
+            if self._last is not None and self.exact is None:
+                self.exact = True
+        elif self._is_untimed(ahead, samples):
+            self.exact = False
+            ahead = 0
+        elif ahead > 0:
+            self.exact = True
+        if ahead < 0:
+            return self._drop(-ahead, samples)
+        placed = samples
+        if ahead:
+            placed = np.concatenate([self._conceal(ahead, samples), samples])
+            self.lost_frames += ahead
+        self._late = 0
+        self._append(samples)
+        self.frames += len(placed)
+        return placed
+
+    def conceal(self, frames: int) -> Samples:
+        """`frames` frames in place of lost ones at the end of what was placed."""
+        self.frames += frames
+        self.lost_frames += frames
+        return self._conceal(frames, np.empty((0, self.format.channels), np.float32))
+
+    def _is_untimed(self, ahead: int, samples: Samples) -> bool:
+        """Whether a mismatch shows that the stamps of this stream don't count frames.
+
+        What is lost or repeated in a stream that keeps the contract is never less than a chunk,
+        and what is lost right after the first one is a multiple of it.
+        """
+        if abs(ahead) < min(self._shortest, len(samples)) // 2:
+            return True
+        if self.exact is None and ahead > 0:
+            return (ahead + 1) % self.frames > 2
+        if self.exact is None and -self.frames <= ahead < 0:
+            repeated = self._last is not None and np.array_equal(self._last, samples)
+            return not (ahead == -self.frames and repeated)
+        return ahead < 0 and self._late >= _LATE_IN_A_ROW
+
+    def _drop(self, late: int, samples: Samples) -> Samples:
+        overlap = min(late, len(samples))
+        self.dropped_frames += overlap
+        rest = samples[overlap:]
+        if len(rest):
+            self._append(rest)
+            self.frames += len(rest)
+        else:
+            self._late += 1
+        return rest
+
+    def _append(self, samples: Samples) -> None:
+        self._last = samples
+        self._shortest = min(self._shortest or len(samples), len(samples))
+
+    def _conceal(self, frames: int, following: Samples) -> Samples:
+        """`frames` frames in place of lost ones: a short fade out, silence, a short fade in."""
+        assert self._last is not None
+        gap = np.zeros((frames, self.format.channels), np.float32)
+        fade = min(frames, self._fade_frames)
+        gap[:fade] += fade_out(self._last, fade)
+        if len(following):
+            gap[frames - fade :] += fade_in(following, fade)
+        return np.clip(gap, -1.0, 1.0, out=gap)

@@ -1,0 +1,168 @@
+"""The client a person uses: sends goals to `say` and measures when their speech is heard."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from action_msgs.msg import GoalStatus
+from rclpy.action.client import ActionClient
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import TimeReference
+
+from k2so_tts.audio import NANOSECONDS
+from k2so_tts.ros.messages import (
+    TTS,
+    AudioStamped,
+    playhead_qos,
+    speech_qos,
+    to_nanoseconds,
+)
+
+_STATUS = {
+    GoalStatus.STATUS_SUCCEEDED: "succeeded",
+    GoalStatus.STATUS_CANCELED: "canceled",
+    GoalStatus.STATUS_ABORTED: "aborted",
+}
+_CANCEL_SECONDS = 5.0
+
+
+class SpeechRefused(Exception):
+    """There is no server, or it did not accept the goal."""
+
+
+@dataclass
+class Measured:
+    """One goal: its end, the text that was heard, and times in seconds after it was sent.
+
+    `first_frame_s` is when the first frame left the player's device, by the player's clock; None
+    when no player told it.
+    """
+
+    status: str
+    text: str
+    accepted_s: float
+    result_s: float
+    first_chunk_s: float | None = None
+    first_frame_s: float | None = None
+
+
+class SpeechClient:
+    """A ROS node of its own that says things, one at a time, until it is closed."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._context = Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self._node = rclpy.create_node(
+            "speech_client", namespace=namespace, context=self._context, enable_rosout=False
+        )
+        self._client: Any = ActionClient(self._node, TTS, "say")
+        self._goal_sent_ns = 0
+        self._first_chunk_ns: int | None = None
+        self._first_frame_ns: int | None = None
+        self._node.create_subscription(AudioStamped, "audio", self._on_audio, speech_qos())
+        self._node.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, name="client", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave ROS and join the thread."""
+        self._executor.shutdown(1.0)
+        self._thread.join(1.0)
+        self._client.destroy()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def wait_for_server(self, timeout: float) -> bool:
+        return bool(self._client.wait_for_server(timeout))
+
+    def wait_for_player(self, timeout: float) -> bool:
+        """Wait until somebody plays and tells a playhead."""
+        deadline = time.monotonic() + timeout
+        while not self._node.count_publishers("playhead"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def say(
+        self,
+        text: str,
+        *,
+        language: str = "",
+        volume: float = 1.0,
+        rate: float = 1.0,
+        on_heard: Callable[[float], None] = lambda _: None,
+        cancel_after: float = math.inf,
+        timeout: float = 3600.0,
+    ) -> Measured:
+        """Say something and wait until it was heard; `on_heard` is told how many seconds were.
+
+        When `cancel_after` seconds have begun to be heard the goal is cancelled.
+
+        An exception that interrupts the wait (Ctrl-C) cancels the goal before it goes on.
+
+        Raises:
+            SpeechRefused: the server did not accept the goal.
+            TimeoutError: it took longer than `timeout` seconds.
+        """
+        heard = 0.0
+
+        def on_feedback(message: Any) -> None:
+            nonlocal heard
+            info = message.feedback.audio.audio.info
+            heard += info.chunk / info.rate
+            on_heard(heard)
+            if heard >= cancel_after:
+                handle.cancel_goal_async()
+
+        self._first_chunk_ns = self._first_frame_ns = None
+        goal = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
+        sent = time.monotonic()
+        self._goal_sent_ns = self._node.get_clock().now().nanoseconds
+        handle = self._wait(self._client.send_goal_async(goal, on_feedback), timeout)
+        accepted_s = time.monotonic() - sent
+        if not handle.accepted:
+            raise SpeechRefused("the goal was refused; speak_server's log says why")
+        try:
+            response = self._wait(handle.get_result_async(), timeout)
+        except BaseException:
+            self._wait(handle.cancel_goal_async(), _CANCEL_SECONDS)
+            raise
+        return Measured(
+            _STATUS.get(response.status, "unknown"),
+            response.result.text,
+            accepted_s,
+            time.monotonic() - sent,
+            self._after_sending(self._first_chunk_ns),
+            self._after_sending(self._first_frame_ns),
+        )
+
+    def _after_sending(self, moment_ns: int | None) -> float | None:
+        return None if moment_ns is None else (moment_ns - self._goal_sent_ns) / NANOSECONDS
+
+    @staticmethod
+    def _wait(future: Any, timeout: float) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout):
+            raise TimeoutError(f"no answer from speak_server for {timeout:g} s")
+        return future.result()
+
+    def _on_audio(self, message: AudioStamped) -> None:
+        if self._first_chunk_ns is None and message.audio.info.chunk:
+            self._first_chunk_ns = self._node.get_clock().now().nanoseconds
+
+    def _on_playhead(self, message: TimeReference) -> None:
+        due_ns = to_nanoseconds(message.time_ref)
+        if self._first_frame_ns is None and due_ns >= self._goal_sent_ns:
+            self._first_frame_ns = to_nanoseconds(message.header.stamp)

@@ -1,0 +1,438 @@
+"""What happens to a goal, from its turn to its one terminal state.
+
+No ROS, no thread and no clock of its own in here: `speak_server.py` feeds a `SpeechQueue` with what
+happens, lets it `step`, and does what it asks through a `Port`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from k2so_tts.audio import NOTHING, Chunk, Pcm
+from k2so_tts.ros.speech import Span, Speech
+from k2so_tts.synthesis import Synthesis
+
+QUEUE, REPLACE, REJECT = "queue", "replace", "reject"
+ABORT, WAIT = "abort", "wait"
+
+PLAYER_SILENCE_SECONDS = 0.7
+"""A player tells its playhead 20 times a second; after this long without a word it is lost."""
+_EXTRAPOLATE_SECONDS = 0.1
+_PAUSE_SECONDS = 0.15
+"""This long before a streamed text runs out of audio the player is told not to wait for more."""
+_LEAST_LEAD_CHUNKS = 4
+"""Sent ahead whatever `max_lead` is: a player starts on three."""
+
+
+class Outcome(Enum):
+    """The terminal states of a goal."""
+
+    SUCCEEDED = "succeeded"
+    ABORTED = "aborted"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """Times in seconds. `policy` is one of queue, replace and reject; `player_lost` abort or
+    wait.
+    """
+
+    policy: str = QUEUE
+    max_lead: float = 2.0
+    wait_for_player: float = 1.0
+    player_lost: str = ABORT
+    player_wait: float = 30.0
+    engine_timeout: float = 10.0
+
+
+class Port(Protocol):
+    """What a `SpeechQueue` needs from the world."""
+
+    def now_ns(self) -> int:
+        """The time that stamps are made of."""
+        ...
+
+    def subscribers(self) -> int:
+        """How many subscribe to the audio."""
+        ...
+
+    def players(self) -> int:
+        """How many tell a playhead."""
+        ...
+
+    def synthesise(self, speech: Speech) -> Synthesis:
+        """Start the engine on a speech."""
+        ...
+
+    def begin(self, speech: Speech) -> None:
+        """The turn of a speech has come."""
+
+    def publish(self, stamp_ns: int, pcm: Pcm, rate: int) -> None:
+        """Send a chunk, or the end marker (no frames)."""
+
+    def audible(self, speech: Speech, chunk: Chunk) -> None:
+        """A chunk begins to be heard."""
+
+    def finish(self, speech: Speech, outcome: Outcome, text: str, reason: str | None) -> None:
+        """The one end of a speech: `text` was heard; `reason` says why it was not all."""
+
+    def fault(self, name: str, message: str | None) -> None:
+        """Something is wrong (once), or all right again (None)."""
+
+    def abandon_engine(self) -> None:
+        """The engine has stalled and is not to be used any more."""
+
+
+class SpeechQueue:
+    """Speeches in order: one is on the wire and heard, the next is synthesised already.
+
+    All methods belong to one thread. `step` does what is due and returns when the next thing is.
+    """
+
+    def __init__(self, port: Port, settings: QueueSettings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self._port = port
+        self._clock = clock
+        self._queue: list[Speech] = []
+        self._last_end_ns = 0
+        self._player_heard_at = -math.inf
+        self._player_seen = False
+        self._player_seen_at = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def submit(self, speech: Speech) -> None:
+        if self.settings.policy == REPLACE:
+            for earlier in list(self._queue):
+                self._end(earlier, Outcome.ABORTED, "replaced by a new goal")
+        self._queue.append(speech)
+
+    def cancel(self, key: Hashable) -> None:
+        """End a speech as CANCELED, whether it is heard or still waits."""
+        for speech in [speech for speech in self._queue if speech.key == key]:
+            self._end(speech, Outcome.CANCELED, None)
+
+    def stop(self, reason: str) -> None:
+        """End everything as ABORTED."""
+        for speech in list(self._queue):
+            self._end(speech, Outcome.ABORTED, reason)
+
+    def player_seen(self) -> None:
+        """A player has told that it is there."""
+        self._player_seen = True
+        self._player_seen_at = self._clock()
+
+    def playhead(self, stamp_ns: int) -> None:
+        """A player tells that the frame with this stamp is leaving its device now."""
+        now = self._clock()
+        self._player_heard_at = now
+        self._player_seen = True
+        if not self._queue:
+            return
+        speech = self._queue[0]
+        frame = speech.frame_at(stamp_ns)
+        if frame is None or self._is_stale(speech, frame, now):
+            return
+        if speech.heard_first_at is None:
+            speech.heard_first_at = now - (frame / speech.rate)
+        resumed = speech.confirmed is None or speech.confirmed_at < speech.spans[-1].due_at
+        speech.moving = resumed or frame > (speech.confirmed or 0)
+        speech.confirmed = max(frame, speech.confirmed or 0)
+        speech.confirmed_at = now
+        self._found(speech)
+
+    @staticmethod
+    def _is_stale(speech: Speech, frame: int, now: float) -> bool:
+        """A last word about an utterance that was cut, where this one has only just been sent."""
+        return speech.confirmed is None and frame > (now - speech.spans[0].due_at) * speech.rate + 1
+
+    def step(self) -> float:
+        """Do what is due. Returns when to step again at the latest (s, the clock's); inf: not
+        needed.
+        """
+        while self._queue:
+            head = self._queue[0]
+            now = self._clock()
+            if math.isnan(head.turn_at):
+                self._take_turn(head, now)
+            due = self._advance(head, now)
+            if self._queue and self._queue[0] is head:
+                return due
+        return math.inf
+
+    def _take_turn(self, head: Speech, now: float) -> None:
+        head.turn_at = now
+        self._port.begin(head)
+        if head.synthesis is None:
+            head.synthesis = self._port.synthesise(head)
+
+    def _advance(self, head: Speech, now: float) -> float:
+        synthesis = head.synthesis
+        assert synthesis is not None
+        if synthesis.error is not None:
+            self._port.fault("engine", str(synthesis.error))
+            self._end(head, Outcome.ABORTED, str(synthesis.error))
+            return now
+        due = self._wait_for_player(head, now)
+        if due is None:
+            due = self._send(head, now)
+            if head in self._queue:
+                due = min(due, self._hear(head, now))
+        if head in self._queue:
+            self._prefetch(head)
+        return due
+
+    def _prefetch(self, head: Speech) -> None:
+        """Have the next speech made while this one is heard, as soon as the engine is free."""
+        if len(self._queue) > 1 and head.synthesis is not None and head.synthesis.done:
+            following = self._queue[1]
+            if following.synthesis is None:
+                following.synthesis = self._port.synthesise(following)
+
+    def _wait_for_player(self, head: Speech, now: float) -> float | None:
+        """When to look again for somebody who listens; None when there is no need to wait."""
+        if head.sent or head.nobody_listens:
+            return None
+        if self._port.subscribers() and (self._player_seen or not self._port.players()):
+            self._port.fault("player", None)
+            return None
+        until = head.turn_at + self.settings.wait_for_player
+        if now < until:
+            return min(until, now + 0.005)
+        head.nobody_listens = True
+        self._port.fault("player", "nobody subscribes to the audio; speaking by the clock, unheard")
+        return None
+
+    def _send(self, head: Speech, now: float) -> float:
+        """Publish what may be sent now. Returns when more may be (inf: when something happens)."""
+        synthesis = head.synthesis
+        assert synthesis is not None
+        while head.lost_at is None:
+            held, head.following = head.following, None
+            chunk = held if held is not None and len(held.pcm) else synthesis.take() or held
+            if chunk is None:
+                return self._watch_engine(head, now)
+            head.engine_owes_since = None
+            if len(chunk.pcm):
+                surplus = self._surplus(head, chunk, now)
+                if surplus > 0:
+                    head.following = chunk
+                    return now + max(0.001, surplus / head.rate)
+                self._send_chunk(head, chunk, now)
+            elif not head.ended and head.sent:
+                spare = self._spare(head, now)
+                if spare > 0:
+                    head.following = chunk
+                    return now + max(0.001, spare / head.rate)
+                head.ended = True
+                head.sent_at = now
+                self._port.publish(head.stamp_ns(head.sent), NOTHING, head.rate)
+        return math.inf
+
+    def _spare(self, head: Speech, now: float) -> float:
+        """How many frames may still be heard before a pause in the text has to be told.
+
+        Not one at the end, nor while the player stands still: it may be waiting for more.
+        """
+        synthesis = head.synthesis
+        position = self._position(head, now)
+        plays = position > 0
+        if head.confirmed is not None:
+            plays = head.moving and now - head.confirmed_at <= _EXTRAPOLATE_SECONDS
+        if synthesis is None or synthesis.done or not plays:
+            return 0.0
+        return head.sent - position - _PAUSE_SECONDS * head.rate
+
+    def _surplus(self, head: Speech, chunk: Chunk, now: float) -> float:
+        """By how many frames this chunk would be sent too far ahead of what is heard."""
+        lead = max(self.settings.max_lead * head.rate, _LEAST_LEAD_CHUNKS * len(chunk.pcm))
+        return chunk.end - self._position(head, now) - lead
+
+    def _send_chunk(self, head: Speech, chunk: Chunk, now: float) -> None:
+        if not head.spans:
+            head.spans.append(Span(0, max(head.accepted_ns, self._last_end_ns), now))
+            head.first_chunk_at = now
+        elif head.ended:
+            start_ns = max(head.stamp_ns(head.sent), self._port.now_ns())
+            before = head.spans[-1]
+            due_at = max(now, before.due_at + (head.sent - before.first) / head.rate)
+            head.spans.append(Span(head.sent, start_ns, due_at))
+        if head.sent <= (head.confirmed or 0):
+            head.player_owes_since = now
+        head.ended = False
+        head.sent = chunk.end
+        head.sent_at = now
+        head.unheard.append(chunk)
+        self._port.publish(head.stamp_ns(chunk.start), chunk.pcm, head.rate)
+
+    def _watch_engine(self, head: Speech, now: float) -> float:
+        synthesis = head.synthesis
+        assert synthesis is not None
+        if synthesis.done or synthesis.starved:
+            head.engine_owes_since = None
+            return math.inf
+        if head.engine_owes_since is None:
+            head.engine_owes_since = now
+        until = head.engine_owes_since + self.settings.engine_timeout
+        if now < until:
+            return until
+        self._port.abandon_engine()
+        reason = f"the engine stalled: no audio for {self.settings.engine_timeout:g} s"
+        self._port.fault("engine", reason)
+        self._end(head, Outcome.ABORTED, reason)
+        return now
+
+    def _by_clock(self, head: Speech) -> bool:
+        """Nobody tells what is heard of it: what was sent is taken to be heard at its time."""
+        return head.confirmed is None and (head.nobody_listens or not self._port.players())
+
+    def _position(self, head: Speech, now: float) -> float:
+        """How many frames have been heard by now, as far as one can know."""
+        if head.lost_at is not None:
+            now = head.lost_at
+        if head.confirmed is not None:
+            elapsed = min(now - head.confirmed_at, _EXTRAPOLATE_SECONDS) if head.moving else 0.0
+            return min(head.confirmed + elapsed * head.rate, head.span_end(head.confirmed))
+        if not head.spans or not self._by_clock(head):
+            return 0.0
+        span = next((span for span in reversed(head.spans) if span.due_at <= now), head.spans[0])
+        return min(span.first + (now - span.due_at) * head.rate, head.span_end(span.first))
+
+    def _heard(self, head: Speech, now: float) -> int:
+        """How many frames have been heard for certain."""
+        return int(self._position(head, now)) if head.confirmed is None else head.confirmed
+
+    def _hear(self, head: Speech, now: float) -> float:
+        """Tell what is heard; finish when all is. Returns when the next thing will be heard."""
+        synthesis = head.synthesis
+        assert synthesis is not None
+        position = self._position(head, now)
+        upcoming = self._tell(head, position, now)
+        everything = synthesis.exhausted and head.following is None and synthesis.error is None
+        if everything and self._heard(head, now) >= head.sent:
+            self._succeed(head)
+            return now
+        if upcoming is None and everything and self._by_clock(head):
+            upcoming = head.sent
+        due = math.inf
+        if upcoming is not None and head.lost_at is None:
+            due = now + max(0.001, (upcoming - position) / head.rate)
+        return min(due, self._watch_player(head, now))
+
+    def _tell(self, head: Speech, position: float, now: float) -> int | None:
+        """Feedback for the chunks that have become audible; the frame of the next one, if time
+        alone makes it audible.
+        """
+        heard = self._heard(head, now)
+        while head.unheard and head.unheard[0].end <= min(heard, head.told):
+            head.unheard.popleft()
+        for chunk in head.unheard:
+            if chunk.start < head.told:
+                continue
+            if not self._has_begun(head, chunk):
+                return None
+            if chunk.start > position:
+                return chunk.start
+            head.told = chunk.end
+            self._port.audible(head, chunk)
+        return None
+
+    def _has_begun(self, head: Speech, chunk: Chunk) -> bool:
+        """The part that a chunk is in is being played, or is at its turn by the clock."""
+        if head.confirmed is None:
+            return self._by_clock(head)
+        is_playing = head.confirmed_at >= head.span_of(chunk.start).due_at
+        return is_playing and (head.moving or chunk.start < head.confirmed)
+
+    def _succeed(self, head: Speech) -> None:
+        self._last_end_ns = max(self._last_end_ns, self._port.now_ns())
+        if head.sent:
+            self._last_end_ns = max(self._last_end_ns, head.stamp_ns(head.sent))
+        self._port.fault("engine", None)
+        self._leave(head, Outcome.SUCCEEDED, head.heard_text(head.sent), None)
+
+    def _watch_player(self, head: Speech, now: float) -> float:
+        """Notice a player that has gone silent while it should be speaking."""
+        if head.lost_at is not None:
+            return self._wait_for_return(head, now)
+        if (head.nobody_listens and head.confirmed is None) or head.sent <= (head.confirmed or 0):
+            return math.inf
+        until = self._patience_with_player(head)
+        if now < until:
+            return until
+        silent_since = max(self._player_heard_at, head.player_owes_since)
+        self._player_seen = self._player_seen_at > silent_since  # back already
+        self._port.fault("player", "the player is lost: it does not tell its playhead any more")
+        if self.settings.player_lost == ABORT:
+            self._end(head, Outcome.ABORTED, "the player was lost")
+        else:
+            head.lost_at = now
+        return now
+
+    def _patience_with_player(self, head: Speech) -> float:
+        """When a player that says nothing counts as lost (s); -inf: it is gone."""
+        if not self._port.subscribers():
+            return -math.inf
+        if not self._port.players():
+            return math.inf if head.confirmed is None else -math.inf
+        if head.confirmed_at >= head.player_owes_since and head.confirmed != head.spans[-1].first:
+            return self._player_heard_at + PLAYER_SILENCE_SECONDS
+        if head.ended or head.following is not None:
+            return max(self._player_heard_at, head.sent_at) + PLAYER_SILENCE_SECONDS
+        return math.inf  # it may need more before it begins
+
+    def _wait_for_return(self, head: Speech, now: float) -> float:
+        assert head.lost_at is not None
+        is_back = self._player_seen or self._by_clock(head)
+        if is_back and self._port.subscribers():
+            self._replay(head)
+            return now
+        if now < head.lost_at + self.settings.player_wait:
+            return now + 0.05
+        self._end(head, Outcome.ABORTED, "the player was lost and did not come back")
+        return now
+
+    def _replay(self, head: Speech) -> None:
+        """A player is back, and knows nothing: send again what was not heard."""
+        now = self._clock()
+        heard = self._heard(head, now)
+        for chunk in head.unheard:
+            start = max(chunk.start, heard)
+            if start < chunk.end:
+                pcm = chunk.pcm[start - chunk.start :]
+                self._port.publish(head.stamp_ns(start), pcm, head.rate)
+        if head.ended:
+            self._port.publish(head.stamp_ns(head.sent), NOTHING, head.rate)
+        assert head.lost_at is not None
+        away = now - head.lost_at
+        head.spans = [span._replace(due_at=span.due_at + away) for span in head.spans]
+        head.player_owes_since = head.sent_at = now
+        self._found(head)
+
+    def _found(self, head: Speech) -> None:
+        head.lost_at = None
+        self._port.fault("player", None)
+
+    def _end(self, speech: Speech, outcome: Outcome, reason: str | None) -> None:
+        """End a speech before its time: silence, and what was heard of it is its result."""
+        heard = self._heard(speech, self._clock())
+        if speech.synthesis is not None:
+            speech.synthesis.cancel()
+        text = speech.heard_text(heard)
+        try:
+            if speech.spans:
+                self._port.publish(speech.spans[0].start_ns, NOTHING, speech.rate)
+                reached = min(self._port.now_ns(), speech.stamp_ns(speech.sent))
+                self._last_end_ns = max(self._last_end_ns, speech.stamp_ns(heard), reached)
+        finally:
+            self._leave(speech, outcome, text, reason)
+
+    def _leave(self, speech: Speech, outcome: Outcome, text: str, reason: str | None) -> None:
+        self._queue.remove(speech)
+        self._port.finish(speech, outcome, text, reason)

@@ -1,0 +1,71 @@
+"""How the nodes start and end: `speak_server` and `audio_player`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from k2so_tts.engines import EngineError
+from k2so_tts.playback.devices import DeviceError
+from k2so_tts.ros.parameters import ParameterError
+
+if TYPE_CHECKING:
+    from k2so_tts.ros.audio_player import AudioPlayer
+    from k2so_tts.ros.speak_server import SpeakServer
+
+_JOIN_SECONDS = 1.0
+_SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the others from running; with Python's 5 ms chunks arrive late."""
+
+
+def speak_server() -> None:
+    sys.exit(_run("speak_server", _make_speak_server))
+
+
+def audio_player() -> None:
+    sys.exit(_run("audio_player", _make_audio_player))
+
+
+def _make_speak_server() -> SpeakServer:
+    from k2so_tts.ros.speak_server import SpeakServer
+
+    return SpeakServer()
+
+
+def _make_audio_player() -> AudioPlayer:
+    from k2so_tts.ros.audio_player import AudioPlayer
+
+    return AudioPlayer()
+
+
+def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
+    """Run a node until SIGINT or SIGTERM. The exit code is 0 then, 1 when it could not start."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = make()
+    except (ParameterError, EngineError, DeviceError, ImportError) as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        rclpy.shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
+    spinning.start()
+    stop.wait()
+    node.close()
+    executor.shutdown(_JOIN_SECONDS)
+    spinning.join(_JOIN_SECONDS)
+    node.destroy_node()
+    rclpy.shutdown()
+    return 0

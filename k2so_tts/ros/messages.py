@@ -1,0 +1,184 @@
+"""Between this package's sound and ROS messages, and how they travel.
+
+Importing this module raises `InterfacesMissing` when the `audio_common_msgs` at hand is not the one
+that has `action/TTS` and `msg/AudioStamped`.
+"""
+
+from __future__ import annotations
+
+import array
+from dataclasses import dataclass
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples
+
+
+class InterfacesMissing(ImportError):
+    """There is no usable `audio_common_msgs`; the message says what was found and what helps."""
+
+
+def _describe_interfaces() -> str:
+    import audio_common_msgs.msg
+
+    names = [name for name in vars(audio_common_msgs.msg) if name[0].isupper()]
+    return f"{audio_common_msgs.__path__[0]} with {', '.join(names)}"
+
+
+try:
+    from audio_common_msgs.action import TTS
+    from audio_common_msgs.msg import Audio, AudioStamped
+except ImportError as missing:
+    try:
+        found = f"found another package of that name ({_describe_interfaces()})"
+    except (ImportError, AttributeError, IndexError):
+        found = "found none"
+    raise InterfacesMissing(
+        "k2so_tts needs audio_common_msgs 4.x, the one with action/TTS and msg/AudioStamped; "
+        f"{found}; build interfaces/audio_common_msgs of k2so_tts, or "
+        "github.com/mgonzs13/audio_common, in this workspace"
+    ) from missing
+
+__all__ = ["TTS", "Audio", "AudioStamped", "InterfacesMissing"]
+
+MOST_FRAMES = 1 << 22
+MOST_CHANNELS = 8
+RATES = (8_000, 192_000)
+INT16 = 8
+_FIELDS = {
+    1: ("float32_data", np.float32, 1.0, 0.0),
+    2: ("int32_data", np.int32, 2.0**-31, 0.0),
+    8: ("int16_data", np.int16, 2.0**-15, 0.0),
+    16: ("int8_data", np.int8, 2.0**-7, 0.0),
+    32: ("uint8_data", np.uint8, 2.0**-7, 128.0),
+}
+"""PortAudio's format flags: the field that holds the samples, their type, scale and zero."""
+SAMPLE_FIELDS = tuple(name for name, *_ in _FIELDS.values())
+
+
+class MessageError(ValueError):
+    """A message contradicts itself or the contract; says which field, its value, what is
+    allowed.
+    """
+
+
+@dataclass(frozen=True)
+class Received:
+    """A decoded `AudioStamped`; without frames it is an end marker."""
+
+    stamp_ns: int
+    format: AudioFormat
+    samples: Samples
+
+
+def speech_qos() -> QoSProfile:
+    """For `audio`: nothing is lost on the way, and who joins late hears no old speech."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=64,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
+def foreign_qos() -> QoSProfile:
+    """For `audio` of publishers that only offer best effort."""
+    qos = speech_qos()
+    qos.reliability = ReliabilityPolicy.BEST_EFFORT
+    return qos
+
+
+def state_qos() -> QoSProfile:
+    """For `is_speaking`: who joins late learns the state."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+
+
+def request_qos() -> QoSProfile:
+    """For the services of the action: bursts of goals, more than the usual ten, are kept."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=1000, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def playhead_qos() -> QoSProfile:
+    """For `playhead`: the last one, at the end of an utterance, must arrive."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=32, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def to_time(nanoseconds: int) -> Time:
+    seconds, rest = divmod(nanoseconds, NANOSECONDS)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def to_nanoseconds(time: Time) -> int:
+    return int(time.sec) * NANOSECONDS + int(time.nanosec)
+
+
+def to_message(stamp_ns: int, pcm: Pcm, rate: int, frame_id: str) -> AudioStamped:
+    """16-bit mono PCM as it travels."""
+    message = AudioStamped()
+    message.header.stamp = to_time(stamp_ns)
+    message.header.frame_id = frame_id
+    message.audio.audio_data.int16_data = array.array("h", pcm.tobytes())
+    info = message.audio.info
+    info.format = INT16
+    info.channels = 1
+    info.rate = rate
+    info.chunk = len(pcm)
+    return message
+
+
+def from_message(message: AudioStamped) -> Received:
+    """Decode a message of any sample format.
+
+    Raises:
+        MessageError: a field is outside of what is allowed, or fields contradict each other.
+    """
+    info, stamp = message.audio.info, message.header.stamp
+    if info.format not in _FIELDS:
+        raise MessageError(f"info.format is {info.format}; allowed: {sorted(_FIELDS)}")
+    if not 1 <= info.channels <= MOST_CHANNELS:
+        raise MessageError(f"info.channels is {info.channels}; allowed: 1 to {MOST_CHANNELS}")
+    if not RATES[0] <= info.rate <= RATES[1]:
+        raise MessageError(f"info.rate is {info.rate}; allowed: {RATES[0]} to {RATES[1]} Hz")
+    if stamp.sec < 0:
+        raise MessageError(f"header.stamp.sec is {stamp.sec}; allowed: 0 and more")
+    return Received(
+        to_nanoseconds(stamp), AudioFormat(info.rate, info.channels), _samples(message.audio)
+    )
+
+
+def _samples(audio: Audio) -> Samples:
+    """The samples of a message whose format, channels and rate are allowed."""
+    data, channels = audio.audio_data, audio.info.channels
+    name, dtype, scale, zero = _FIELDS[audio.info.format]
+    for other in SAMPLE_FIELDS:
+        values = len(getattr(data, other))
+        if values and other != name:
+            raise MessageError(
+                f"{other} has {values} values; allowed: none, info.format "
+                f"({audio.info.format}) names {name}"
+            )
+    raw = np.asarray(getattr(data, name), dtype=dtype)
+    if len(raw) > MOST_FRAMES * channels:
+        raise MessageError(f"{name} has {len(raw)} values; allowed: {MOST_FRAMES} per channel")
+    if len(raw) % channels:
+        raise MessageError(
+            f"{name} has {len(raw)} values; allowed: a multiple of info.channels ({channels})"
+        )
+    samples = raw.astype(np.float32)
+    if zero:
+        samples -= np.float32(zero)
+    samples *= np.float32(scale)
+    if dtype is np.float32 and not np.isfinite(samples).all():
+        raise MessageError(f"{name} holds a value that is NaN or infinite; allowed: finite ones")
+    return np.clip(samples, -1.0, 1.0).reshape(-1, channels)

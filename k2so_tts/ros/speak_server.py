@@ -1,0 +1,350 @@
+"""`speak_server`: the action `say`, spoken into the topic `audio`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import TimeReference
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+
+from k2so_tts.audio import Chunk, Pcm
+from k2so_tts.engines import EngineError, UnknownVoice
+from k2so_tts.metrics import Rolling, Spoken
+from k2so_tts.ros.diagnostics import Diagnostics, Health
+from k2so_tts.ros.goals import QUEUE, REJECT, Outcome, QueueSettings, SpeechQueue
+from k2so_tts.ros.messages import (
+    TTS,
+    AudioStamped,
+    playhead_qos,
+    request_qos,
+    speech_qos,
+    state_qos,
+    to_message,
+    to_nanoseconds,
+)
+from k2so_tts.ros.parameters import Parameters
+from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
+from k2so_tts.ros.speaker import Speaker
+from k2so_tts.ros.speech import Speech
+from k2so_tts.ros.voices import Voices
+from k2so_tts.synthesis import Synthesis
+from k2so_tts.text import TextStream, clean
+
+_JOIN_SECONDS = 2.0
+_DELIVER_SECONDS = 1.0
+_RESULT_SECONDS = 30
+
+
+@dataclass(eq=False)
+class _Goal:
+    """A goal that was accepted and has not ended."""
+
+    handle: Any
+    result: Future[tuple[Outcome, str]]
+    begun: bool = False
+
+
+class SpeakServer(Node):
+    """Speaks goals.
+
+    Action server: `say` (audio_common_msgs/TTS). Publishes `audio` (AudioStamped) and
+    `/diagnostics`.
+    Subscribes to `playhead` (TimeReference) and `say_stream` (String). Service `~/stop` (Trigger).
+    Parameters: `PARAMETERS`.
+
+    Raises:
+        ParameterError: a parameter makes no sense.
+        EngineUnavailable: the engine can't run on this machine.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("speak_server")
+        self._settings = Parameters(self, PARAMETERS)
+        self._voices = Voices(self._settings.values)
+        self._goals: dict[Hashable, _Goal] = {}
+        self._stream: TextStream | None = None
+        self._working: set[Synthesis] = set()
+        self._faults: dict[str, str] = {}
+        self._frame_id = self.get_fully_qualified_name()
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._rejected = 0
+        self._last: Spoken | None = None
+        self._latency, self._first_chunk = Rolling(), Rolling()
+        self._speaker = Speaker(self, _queue_settings(self._settings.values))
+        self._settings.on_change(self._apply)
+
+        self._audio = self.create_publisher(AudioStamped, "audio", speech_qos())
+        self.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
+        self.create_subscription(Bool, "is_speaking", self._on_speaking, state_qos())
+        self.create_subscription(String, "say_stream", self._on_piece, 100)
+        self.create_service(Trigger, "~/stop", self._on_stop)
+        self._diagnostics = Diagnostics(self, self._examine)
+        self._speaker.start()
+        self._action = ActionServer(
+            self,
+            TTS,
+            "say",
+            execute_callback=self._execute,
+            goal_callback=self._on_goal,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+            goal_service_qos_profile=request_qos(),
+            cancel_service_qos_profile=request_qos(),
+            result_service_qos_profile=request_qos(),
+            result_timeout=_RESULT_SECONDS,
+        )
+        self.get_logger().info(f"ready to speak with {self._settings['engine']}")
+
+    def close(self) -> None:
+        """End every goal with what was heard of it, deliver the results, join every thread."""
+        self._speaker.close("speak_server is shutting down")
+        deadline = time.monotonic() + _DELIVER_SECONDS
+        while self._goals and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._voices.close()
+        for synthesis in list(self._working):
+            synthesis.cancel()
+            synthesis.join(_JOIN_SECONDS)
+        self._action.destroy()
+
+    # What comes in, in the executor's thread.
+
+    def _on_goal(self, goal: Any) -> GoalResponse:
+        refusal = self._refusal(goal)
+        if refusal is None:
+            return GoalResponse.ACCEPT
+        self._rejected += 1
+        self.get_logger().warning(f"goal refused: {refusal}")
+        return GoalResponse.REJECT
+
+    def _refusal(self, goal: Any) -> str | None:
+        """Why a goal can't be accepted: the field, its value, what is allowed."""
+        longest = self._settings["max_text_length"]
+        if len(goal.text) > longest:
+            return f"text has {len(goal.text)} characters; allowed: {longest} (max_text_length)"
+        for name, (low, high) in {"volume": VOLUME, "rate": RATE}.items():
+            value = getattr(goal, name)
+            if not low <= value <= high:
+                return f"{name} is {value:g}; allowed: {low} to {high}"
+        try:
+            self._voices.voice_for(goal.language)
+        except UnknownVoice as error:
+            return f"language is {goal.language!r}: {error}; see 'k2so-tts voices'"
+        return self._busy()
+
+    def _busy(self) -> str | None:
+        """Why nothing more can be taken now."""
+        policy, waiting = self._settings["queue_policy"], len(self._goals)
+        if waiting and policy == REJECT:
+            return "another goal is being spoken (queue_policy: reject)"
+        if waiting >= self._settings["max_queue"] and policy == QUEUE:
+            return f"{waiting} goals are waiting; allowed: {waiting} (max_queue)"
+        return None
+
+    def _on_accepted(self, handle: Any) -> None:
+        goal = handle.request
+        key = bytes(handle.goal_id.uuid)
+        self._goals[key] = _Goal(handle, Future())
+        text = clean(goal.text)
+        manner = self._voices.manner(goal.language, goal.rate, goal.volume)
+        speech = Speech(key, text, manner, time.monotonic(), self.now_ns())
+        if text:
+            self._speaker.post(lambda queue: queue.submit(speech))
+        else:
+            self.begin(speech)
+            self.finish(speech, Outcome.SUCCEEDED, "", None)
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        key = bytes(handle.goal_id.uuid)
+        self._speaker.post(lambda queue: queue.cancel(key))
+        return CancelResponse.ACCEPT
+
+    async def _execute(self, handle: Any) -> Any:
+        """Runs from the turn of a goal to its end, and is the one place where it ends."""
+        key = bytes(handle.goal_id.uuid)
+        ended = await self._goals[key].result
+        assert ended is not None
+        outcome, text = ended
+        if outcome is Outcome.SUCCEEDED:
+            handle.succeed()
+        elif outcome is Outcome.CANCELED and handle.is_cancel_requested:
+            handle.canceled()
+        else:
+            handle.abort()
+        del self._goals[key]
+        self._diagnostics.publish()
+        return TTS.Result(text=text)
+
+    def _on_playhead(self, message: TimeReference) -> None:
+        stamp_ns = to_nanoseconds(message.time_ref)
+        self._speaker.post(lambda queue: queue.playhead(stamp_ns))
+
+    def _on_speaking(self, _: Bool) -> None:
+        self._speaker.post(SpeechQueue.player_seen)
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._speaker.post(lambda queue: queue.stop("stopped by ~/stop"))
+        response.success = True
+        return response
+
+    def _on_piece(self, message: String) -> None:
+        """A piece of a streamed text; an empty one ends it.
+
+        What follows of a text that was cancelled or refused is not heard, up to its end.
+        """
+        stream = self._stream
+        if not message.data:
+            if stream is not None:
+                stream.end()
+            self._stream = None
+            return
+        if stream is None or (stream.ended and not stream.cancelled):
+            stream = self._stream = self._open_stream()
+        stream.feed(message.data)
+
+    def _open_stream(self) -> TextStream:
+        stream = TextStream(self._settings["stream_timeout"])
+        refusal = self._busy()
+        if refusal is not None:
+            self._rejected += 1
+            self.get_logger().warning(f"streamed text refused: {refusal}")
+            stream.cancel()
+            return stream
+        manner = self._voices.manner("", 1.0, 1.0)
+        speech = Speech(stream, stream, manner, time.monotonic(), self.now_ns())
+        self._speaker.post(lambda queue: queue.submit(speech))
+        return stream
+
+    # What goes out, in the speaker's thread (see goals.Port).
+
+    def now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
+
+    def subscribers(self) -> int:
+        return int(self._audio.get_subscription_count())
+
+    def players(self) -> int:
+        return int(self.count_publishers("playhead"))
+
+    def synthesise(self, speech: Speech) -> Synthesis:
+        synthesis = Synthesis(
+            self._voices.engine,
+            speech.text,
+            speech.manner,
+            chunk_frames=self._settings["chunk_frames"],
+            engine_lock=self._voices.engine_lock,
+            on_change=self._speaker.wake,
+        )
+        self._working = {work for work in self._working if not work.join(0.0)} | {synthesis}
+        synthesis.start()
+        return synthesis
+
+    def begin(self, speech: Speech) -> None:
+        goal = self._goals.get(speech.key)
+        if goal is not None and not goal.begun:
+            goal.begun = True
+            goal.handle.execute()
+
+    def publish(self, stamp_ns: int, pcm: Pcm, rate: int) -> None:
+        self._audio.publish(to_message(stamp_ns, pcm, rate, self._frame_id))
+
+    def audible(self, speech: Speech, chunk: Chunk) -> None:
+        goal = self._goals.get(speech.key)
+        if goal is not None:
+            stamp_ns = speech.stamp_ns(chunk.start)
+            audio = to_message(stamp_ns, chunk.pcm, speech.rate, self._frame_id)
+            goal.handle.publish_feedback(TTS.Feedback(audio=audio))
+
+    def finish(self, speech: Speech, outcome: Outcome, text: str, reason: str | None) -> None:
+        self._outcomes[outcome] += 1
+        spoken = speech.spoken()
+        if outcome is Outcome.SUCCEEDED and speech.sent:
+            self._last = spoken
+            for rolling, value in (
+                (self._latency, spoken.perceived_latency_s),
+                (self._first_chunk, spoken.first_chunk_s),
+            ):
+                if value is not None:
+                    rolling.add(value)
+        if reason is not None:
+            self.get_logger().warning(f"ended after {text!r}: {reason}")
+        goal = self._goals.get(speech.key)
+        if goal is not None:
+            goal.result.set_result((outcome, text))
+            self.begin(speech)
+            if self.executor is not None:
+                self.executor.wake()
+
+    def fault(self, name: str, message: str | None) -> None:
+        if message is None:
+            self._faults.pop(name, None)
+        elif name not in self._faults:
+            self._faults[name] = message
+            self.get_logger().error(message)
+
+    def abandon_engine(self) -> None:
+        try:
+            self._voices.replace_engine()
+        except EngineError as error:
+            self.fault("engine", str(error))
+
+    # What there is to know and to set.
+
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        settings = {**self._settings.values, **changes}
+        self._voices.configure(settings)
+        queue_settings = _queue_settings(settings)
+        self._speaker.post(lambda queue: setattr(queue, "settings", queue_settings))
+
+    def _examine(self) -> Health:
+        health = Health()
+        last = self._last
+        values = health.values
+        values["engine"] = self._settings["engine"]
+        values["goals_waiting"] = len(self._goals)
+        values["goals_rejected"] = self._rejected
+        for outcome, count in self._outcomes.items():
+            values[f"goals_{outcome.value}"] = count
+        if last is not None:
+            for key, seconds in (
+                ("perceived_latency_ms", last.perceived_latency_s),
+                ("time_to_first_chunk_ms", last.first_chunk_s),
+            ):
+                if seconds is not None:
+                    values[key] = 1000 * seconds
+            values["duration_s"] = last.duration_s
+            if last.real_time_factor is not None:
+                values["real_time_factor"] = last.real_time_factor
+        health.add_rolling("perceived_latency_ms", self._latency, 1000)
+        health.add_rolling("time_to_first_chunk_ms", self._first_chunk, 1000)
+        self._judge(health, last)
+        return health
+
+    def _judge(self, health: Health, last: Spoken | None) -> None:
+        health.errors += self._faults.values()
+        if last is None or last.perceived_latency_s is None:
+            return
+        latency_ms = 1000 * last.perceived_latency_s
+        message = f"perceived latency was {latency_ms:.0f} ms: the engine or the player is slow"
+        if latency_ms > self._settings["error_latency_ms"]:
+            health.errors.append(message)
+        elif latency_ms > self._settings["warn_latency_ms"]:
+            health.warnings.append(message)
+
+
+def _queue_settings(settings: Mapping[str, Any]) -> QueueSettings:
+    return QueueSettings(
+        policy=settings["queue_policy"],
+        max_lead=settings["max_lead"],
+        wait_for_player=settings["wait_for_player"],
+        player_lost=settings["player_lost"],
+        player_wait=settings["player_wait"],
+        engine_timeout=settings["engine_timeout"],
+    )

@@ -1,0 +1,52 @@
+"""Start `speak_server` and `audio_player`.
+
+ros2 launch k2so_tts k2so_tts.launch.py engine:=espeak voice:=en-gb device:=auto namespace:=robot1
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+ARGUMENTS = {
+    "engine": "the engine that speaks; empty: as in the parameter file",
+    "voice": "a voice or language tag of the engine; empty: as in the parameter file",
+    "device": "auto, null, wav:FILE, an index or a part of a name; empty: as in the parameter file",
+    "namespace": "the namespace of both nodes",
+    "params_file": "a parameter file",
+}
+
+
+def start_nodes(context: LaunchContext) -> list[Node]:
+    """Both nodes, with what was given as an argument overriding the parameter file."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+
+    def node(executable: str, *overriding: str) -> Node:
+        overrides = {name: given[name] for name in overriding if given[name]}
+        return Node(
+            package="k2so_tts",
+            executable=executable,
+            name=executable,
+            namespace=given["namespace"],
+            parameters=[given["params_file"], overrides],
+            output="screen",
+        )
+
+    return [node("speak_server", "engine", "voice"), node("audio_player", "device")]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` asks for."""
+    share = Path(get_package_share_directory("k2so_tts"))
+    defaults = {"params_file": str(share / "config" / "k2so_tts.yaml")}
+    arguments = [
+        DeclareLaunchArgument(name, default_value=defaults.get(name, ""), description=description)
+        for name, description in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])

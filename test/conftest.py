@@ -1,0 +1,66 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from support.ros import Observer, running
+from support.sound import SoundServer
+
+
+@pytest.fixture(scope="session")
+def sound_server() -> Iterator[SoundServer]:
+    """The session's virtual sound card; PortAudio in this process uses it too.
+
+    A test that kills it must restart it.
+    """
+    with SoundServer() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
+        refresh_portaudio()
+        yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ros_domain() -> Iterator[None]:
+    """A domain of this session's own, on this machine only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield
+
+
+@pytest.fixture
+def observer() -> Iterator[Observer]:
+    """A ROS participant that sends goals and remembers what it sees."""
+    with closing(Observer()) as found:
+        yield found
+
+
+@pytest.fixture
+def robot(observer: Observer, sound_env: dict[str, str]) -> Iterator[Observer]:
+    """Both nodes, playing on the virtual loudspeaker, and who watches them."""
+    with running("audio_player", sound_env), running("speak_server"):
+        observer.wait_for_nodes()
+        yield observer
+
+
+@pytest.fixture
+def sound_env(sound_server: SoundServer) -> dict[str, str]:
+    """The environment for a child process that is to be heard by ``sound_server``."""
+    return {**os.environ, **sound_server.env}
+
+
+def refresh_portaudio() -> None:
+    """Make PortAudio list its devices anew, if this process has loaded it; no stream may be open.
+
+    Not loaded yet, it lists those of the environment it finds when it is.
+    """
+    sounddevice = sys.modules.get("sounddevice")
+    if sounddevice is not None:
+        sounddevice._terminate()
+        sounddevice._initialize()

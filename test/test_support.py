@@ -1,0 +1,260 @@
+"""The rig itself: the virtual sound card hears exactly what is played, and the judges judge."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from support.compare import align, find_speech, snr_db
+from support.sound import SoundServer, SoundServerError
+
+Mono = npt.NDArray[np.float32]
+
+# Plays a file of float32 samples, then silence; tells when it plays and when its stream has died,
+# and then opens the next one as soon as that succeeds.
+PLAYER = """
+import os, sys, threading, time
+import numpy, sounddevice
+signal = numpy.fromfile(sys.argv[1], numpy.float32)
+while True:
+    finished, position = threading.Event(), 0
+    def callback(out, frames, times, status):
+        global position
+        if position == 0 and os.geteuid() == 0:  # what is played must not depend on the load
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))
+        part = signal[position:position + frames]
+        out[:len(part), 0], out[len(part):] = part, 0
+        position += frames
+    try:
+        stream = sounddevice.OutputStream(device="default", samplerate=48000, channels=1,
+            dtype="float32", blocksize=256, latency="low", callback=callback,
+            finished_callback=finished.set)
+        stream.start()
+    except sounddevice.PortAudioError:
+        time.sleep(0.05)
+        continue
+    print("playing", flush=True)
+    finished.wait()
+    print("lost", flush=True)
+    stream.close()
+"""
+
+
+def noise(frames: int, seed: int = 1) -> Mono:
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-0.7, 0.7, frames).astype(np.float32)
+
+
+@contextmanager
+def playing(server: SoundServer, signal_: Mono, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Play ``signal_`` in another process; yield when that has begun."""
+    path = directory / "signal.f32"
+    signal_.tofile(path)
+    command = [sys.executable, "-c", PLAYER, str(path)]
+    env = {**os.environ, **server.env}
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as player:
+        try:
+            expect(player, "playing")
+            yield player
+        finally:
+            player.kill()
+
+
+def expect(player: subprocess.Popen[str], line: str) -> None:
+    assert player.stdout is not None
+    assert player.stdout.readline().strip() == line
+
+
+def hear(server: SoundServer, sent: Mono, directory: Path) -> npt.NDArray[np.float32]:
+    """Play ``sent`` and return what the sink played, float32 (frames, 2)."""
+    with server.record() as recording, playing(server, sent, directory):
+        first = recording.wait_for_sound(1, timeout=10)
+        recording.wait_for_frames(first + len(sent) + 9600, timeout=10)
+    return recording.stop()
+
+
+def test_float32_is_recorded_bit_for_bit(sound_server: SoundServer, tmp_path: Path) -> None:
+    sent = noise(48_000)
+    heard = hear(sound_server, sent, tmp_path)
+    for _ in range(2):  # somebody else's load may have cost a cycle
+        if align(heard[:, 0], sent).breaks:
+            heard = hear(sound_server, sent, tmp_path)
+    match = align(heard[:, 0], sent)
+    assert match.first_difference is None
+    start = match.offset
+    np.testing.assert_array_equal(heard[start : start + len(sent), 0], sent)
+    np.testing.assert_array_equal(heard[:, 1], heard[:, 0])  # mono comes from both sides
+    assert find_speech(heard) == [(start, start + len(sent))]
+
+
+def test_portaudio_in_this_process_finds_the_sound_server(sound_server: SoundServer) -> None:
+    sounddevice = pytest.importorskip("sounddevice")
+    assert sound_server.running
+    assert sounddevice.query_devices("default")["max_output_channels"] >= 2
+
+
+def test_recording_knows_when_a_frame_was_heard(sound_server: SoundServer) -> None:
+    with sound_server.record() as recording:
+        recording.wait_for_frames(4800, timeout=5)
+        now, frames = time.monotonic(), recording.frames
+        assert recording.time_of(frames) == pytest.approx(now, abs=0.03)
+        assert recording.samples(frames).shape[1] == 2
+        with pytest.raises(TimeoutError):
+            recording.wait_for_sound(1, timeout=0.05)
+
+
+def test_kill_and_restart(tmp_path: Path) -> None:
+    with SoundServer() as server, playing(server, noise(9600), tmp_path) as player:
+        recording = server.record()
+        server.kill()
+        expect(player, "lost")
+        assert not server.running
+        assert not server.processes
+        with pytest.raises(SoundServerError):
+            recording.wait_for_sound(1_000_000, timeout=5)
+        with pytest.raises(SoundServerError):
+            server.record()
+        before = recording.stop()
+
+        server.restart()
+        with server.record() as after:
+            expect(player, "playing")
+        assert len(before)
+        assert after.frames
+
+
+def test_a_client_that_is_too_slow_shows_in_xruns(tmp_path: Path) -> None:
+    # The recording is there first: nobody can join while a client does not answer.
+    with (
+        SoundServer() as server,
+        server.record() as recording,
+        playing(server, noise(96_000), tmp_path) as player,
+    ):
+        recording.wait_for_sound(1, timeout=10)
+        before = server.xruns()
+        player.send_signal(signal.SIGSTOP)
+        recording.wait_for_frames(recording.frames + 120_000, timeout=10)
+        player.send_signal(signal.SIGCONT)
+        assert server.xruns() > before
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_other_rates(rate: int) -> None:
+    with SoundServer(rate) as server, server.record() as recording:
+        begin, frames = time.monotonic(), recording.frames
+        recording.wait_for_frames(frames + rate // 2, timeout=5)
+        assert time.monotonic() - begin == pytest.approx(0.5, abs=0.15)
+
+
+def test_nothing_is_left_after_stop() -> None:
+    server = SoundServer().start()
+    recording = server.record()
+    directory, processes = server.directory, server.processes
+    assert len(processes) == 3
+    server.stop()
+    server.stop()
+    assert not directory.exists()
+    assert not recording.running
+    for pid in processes:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+# -- judging -----------------------------------------------------------------------------------
+
+
+def test_find_speech() -> None:
+    recorded = np.zeros((40_000, 2), np.float32)
+    assert find_speech(recorded) == []
+    recorded[1000:2000, 0] = 0.1
+    recorded[5000:6000, 1] = -0.1  # one span with the first: the gap is short
+    recorded[30_000:40_000] = 0.1
+    assert find_speech(recorded) == [(1000, 6000), (30_000, 40_000)]
+    assert find_speech(recorded, threshold=0.2) == []
+    assert len(find_speech(recorded, min_gap=100)) == 3
+
+
+def test_snr() -> None:
+    signal_ = noise(10_000)
+    assert snr_db(signal_, signal_) == np.inf
+    assert snr_db(signal_ * np.float32(1.01), signal_) == pytest.approx(40, abs=0.01)
+
+
+def padded(*parts: Mono) -> Mono:
+    return np.concatenate([np.zeros(7000, np.float32), *parts, np.zeros(5000, np.float32)])
+
+
+def test_equal_but_for_rounding_and_gain() -> None:
+    signal_ = noise(50_000)
+    rounded = (np.round(signal_ * 16_384) / 32_768).astype(np.float32)
+    match = align(padded(rounded), signal_, gain=None)
+    assert (match.offset, match.breaks, match.first_difference) == (7000, (), None)
+    assert match.gain == pytest.approx(0.5, abs=1e-4)
+    assert match.snr_db > 80
+    assert align(padded(rounded), signal_).snr_db == pytest.approx(6, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("parts", "frame", "missing", "extra"),
+    [
+        pytest.param([(0, 60_000), 300, (60_000, 96_000)], 60_000, 0, 300, id="gap"),
+        pytest.param([(0, 60_000), (60_256, 96_000)], 60_000, 256, 0, id="dropped"),
+        pytest.param([(0, 60_000), (59_744, 96_000)], 60_000, 0, 256, id="repeated"),
+        pytest.param([(0, 60_000), 256, (60_256, 96_000)], 60_000, 256, 256, id="silenced"),
+        pytest.param([(0, 60_000), 1, (60_001, 96_000)], 60_000, 1, 1, id="one sample"),
+        pytest.param([(0, 60_000)], 60_000, 36_000, 0, id="cut short"),
+        pytest.param([(2000, 96_000)], 0, 2000, 2000, id="begun late"),
+    ],
+)
+def test_breaks(parts: list[tuple[int, int] | int], frame: int, missing: int, extra: int) -> None:
+    signal_ = noise(96_000)
+    signal_[30_000:40_000] = 0
+    signal_[70_000:75_000] = 0
+    pieces = [np.zeros(p, np.float32) if isinstance(p, int) else signal_[slice(*p)] for p in parts]
+    match = align(padded(*pieces), signal_)
+    (found,) = match.breaks
+    # Samples that happen to be near zero cannot be told from silence.
+    assert found.frame == pytest.approx(frame, abs=2)
+    assert found.missing == pytest.approx(missing, abs=2)
+    assert found.extra == pytest.approx(extra, abs=2)
+    assert found.missing - found.extra == missing - extra
+    assert match.first_difference == found.frame
+    assert match.snr_db < 60
+
+
+def test_several_breaks_and_what_is_not_there() -> None:
+    signal_ = noise(200_000)
+    silence = np.zeros(500, np.float32)
+    recorded = padded(signal_[:50_000], silence, signal_[50_000:120_000], signal_[120_480:])
+    match = align(recorded, signal_)
+    assert [(b.missing, b.extra) for b in match.breaks] == [(0, 500), (480, 0)]
+    assert (match.missing_frames, match.extra_frames) == (480, 500)
+    with pytest.raises(ValueError, match="not in the recording"):
+        align(noise(100_000, seed=2), signal_)
+
+
+def test_five_minutes() -> None:
+    minutes = np.zeros(300 * 48_000, np.float32)
+    for start in range(0, len(minutes), 20 * 48_000):
+        minutes[start : start + 8 * 48_000] = noise(8 * 48_000, seed=start)
+    where = 240 * 48_000 + 100_000
+    recorded = np.concatenate(
+        [np.zeros(400_000, np.float32), minutes[:where], minutes[where + 64 :]]
+    )
+    begin = time.monotonic()
+    match = align(recorded, minutes)
+    assert match.offset == 400_000
+    assert [(b.frame, b.missing, b.extra) for b in match.breaks] == [(where, 64, 0)]
+    assert match.snr_db < 20
+    assert time.monotonic() - begin < 20

@@ -1,0 +1,54 @@
+// Ticks trees/greet.xml until Ctrl-C. The topic `danger` (std_msgs/Bool) is the blackboard's `danger`.
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <memory>
+
+#include <ament_index_cpp/get_package_share_directory.hpp>
+#include <behaviortree_cpp/bt_factory.h>
+#include <rclcpp/rclcpp.hpp>
+#include <std_msgs/msg/bool.hpp>
+
+#include "say.hpp"
+
+using namespace std::chrono_literals;
+
+namespace
+{
+std::atomic<bool> stop{false};
+}
+
+int main(int argc, char ** argv)
+{
+  // rclcpp's own handlers would leave ROS at Ctrl-C, before anything could be cancelled.
+  rclcpp::init(argc, argv, rclcpp::InitOptions(), rclcpp::SignalHandlerOptions::None);
+  std::signal(SIGINT, [](int) {stop = true;});
+  std::signal(SIGTERM, [](int) {stop = true;});
+
+  auto node = std::make_shared<rclcpp::Node>("greeter");
+  BT::RosNodeParams params;
+  params.nh = node;
+  params.default_port_value = "say";
+
+  BT::BehaviorTreeFactory factory;
+  factory.registerNodeType<Say>("Say", params);
+
+  auto blackboard = BT::Blackboard::create();
+  blackboard->set("danger", false);
+  auto subscription = node->create_subscription<std_msgs::msg::Bool>(
+    "danger", 10, [blackboard](const std_msgs::msg::Bool & message) {
+      blackboard->set("danger", message.data);
+    });
+
+  const auto share = ament_index_cpp::get_package_share_directory("k2so_tts_greet");
+  auto tree = factory.createTreeFromFile(share + "/trees/greet.xml", blackboard);
+  while (!stop) {
+    rclcpp::spin_some(node);
+    tree.tickOnce();
+    tree.sleep(20ms);  // less when a node has news
+  }
+  tree.haltTree();
+  rclcpp::shutdown();
+  return 0;
+}

@@ -1,0 +1,93 @@
+"""Speaks a text while it is still being written, word by word, as a language model writes.
+
+Run `speak_server` and `audio_player`, then `python examples/llm_stream.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.publisher import Publisher
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import String
+
+TEXT = (
+    "A language model writes one word after the other. There is no need to wait for the last one: "
+    "the first clause is being spoken while the rest of the answer is still being written."
+)
+SERVER_SECONDS = 5.0
+DELIVER_SECONDS = 2.0
+DEPTH = 100
+"""Pieces that may be under way, as many as speak_server keeps."""
+
+
+def main() -> int:
+    """Write and speak. The exit code is 0 when all was handed over, 1 when nobody listens."""
+    parser = argparse.ArgumentParser(description="speak a text while it is being written")
+    parser.add_argument("text", nargs="?", default=TEXT)
+    parser.add_argument("--words-per-second", type=pace, default=4.0, metavar="N")
+    arguments = parser.parse_args()
+
+    # rclpy's own handlers would leave ROS at Ctrl-C, before the text could be ended.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("llm_stream")
+    pieces = node.create_publisher(String, "say_stream", DEPTH)
+    try:
+        if not wait_for_listener(pieces):
+            sys.stderr.write(f"nobody listens to {pieces.topic_name}: is speak_server running?\n")
+            return 1
+        return write(pieces, words(arguments.text, arguments.words_per_second))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def pace(argument: str) -> float:
+    """Words per second, as they are given on the command line."""
+    value = float(argument)
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{argument}: more than 0 is needed")
+    return value
+
+
+def words(text: str, per_second: float) -> Iterator[str]:
+    """The words of a text, each with the space after it, written at a steady pace."""
+    begun = time.monotonic()
+    for count, word in enumerate(re.findall(r"\S+\s*", text)):
+        time.sleep(max(0.0, begun + count / per_second - time.monotonic()))
+        yield word
+
+
+def wait_for_listener(pieces: Publisher[String]) -> bool:
+    """Wait until a server has subscribed: what is published before is lost."""
+    deadline = time.monotonic() + SERVER_SECONDS
+    while not pieces.get_subscription_count():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def write(pieces: Publisher[String], written: Iterator[str]) -> int:
+    """Publish and print each piece, and the empty one that ends the text, whatever happens."""
+    try:
+        for piece in written:
+            pieces.publish(String(data=piece))
+            print(piece, end="", flush=True)
+    finally:
+        pieces.publish(String(data=""))
+        delivered = pieces.wait_for_all_acked(Duration(seconds=DELIVER_SECONDS))
+        print(flush=True)
+    return 0 if delivered else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,13 +12,21 @@ from support.ros import Observer, running
 from support.sound import SoundServer
 
 
+STEADY_CYCLE = 4096
+"""Frames in a cycle of the sound card whose recordings are judged frame by frame.
+
+A virtual machine may stand still for tens of milliseconds; with short cycles any player, one in C
+too, then misses some (docs/player.md)."""
+STEADY_LATENCY = 0.3
+
+
 @pytest.fixture(scope="session")
 def sound_server() -> Iterator[SoundServer]:
     """The session's virtual sound card; PortAudio in this process uses it too.
 
     A test that kills it must restart it.
     """
-    with SoundServer() as server, pytest.MonkeyPatch.context() as patch:
+    with SoundServer(quantum=STEADY_CYCLE) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.env.items():
             patch.setenv(name, value)
         refresh_portaudio()
@@ -44,7 +52,26 @@ def observer() -> Iterator[Observer]:
 @pytest.fixture
 def robot(observer: Observer, sound_env: dict[str, str]) -> Iterator[Observer]:
     """Both nodes, playing on the virtual loudspeaker, and who watches them."""
-    with running("audio_player", sound_env), running("speak_server"):
+    with (
+        running("audio_player", sound_env, device_latency=STEADY_LATENCY),
+        running("speak_server"),
+    ):
+        observer.wait_for_nodes()
+        yield observer
+
+
+@pytest.fixture
+def quick_sound_server() -> Iterator[SoundServer]:
+    """A virtual sound card with short cycles, for what has to be timed."""
+    with SoundServer() as server:
+        yield server
+
+
+@pytest.fixture
+def quick_robot(observer: Observer, quick_sound_server: SoundServer) -> Iterator[Observer]:
+    """Both nodes as they are by default on a sound card with short cycles."""
+    env = {**os.environ, **quick_sound_server.env}
+    with running("audio_player", env), running("speak_server"):
         observer.wait_for_nodes()
         yield observer
 

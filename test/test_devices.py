@@ -163,11 +163,11 @@ class Desk:
         self.clock_runs = threading.Event()
         self.idle = True
         self.output = Output(
-            "null", 256, self.render, self.formats.append, lambda: self.idle, rest_after
+            "null", 256, 0.05, self.render, self.formats.append, lambda: self.idle, rest_after
         )
 
-    def open(self, specification: str, block_frames: int, hardships: int) -> Card:
-        assert block_frames == 256
+    def open(self, specification: str, block_frames: int, latency: float, hardships: int) -> Card:
+        assert (block_frames, latency) == (256, 0.05)
         self.hardships.append(hardships)
         card = self.cards.pop(0)
         if card is None:

@@ -795,6 +795,18 @@ def test_a_player_that_has_not_told_that_it_is_there_is_waited_for() -> None:
     assert goal.sent
 
 
+def test_a_player_that_appears_too_late_to_have_heard_it_is_not_missed() -> None:
+    world = World()
+    world.player(tells=False)
+    goal = world.goal(Say(500))
+    world.run(0.1)
+    world.player().stop()
+    world.finish_all(3)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert goal.ended_at - goal.sent[0][0] == pytest.approx(0.5, abs=0.05)
+    assert world.raised == set()
+
+
 def test_a_foreign_player_that_is_back_is_sent_what_was_not_heard() -> None:
     world = World(replace(SETTINGS, player_lost=WAIT))
     world.player(tells=False)

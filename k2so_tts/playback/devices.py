@@ -34,7 +34,9 @@ _STALLED_SECONDS = 1.0
 _CLOCKED_BLOCK_SECONDS = 0.02
 _JOIN_SECONDS = 2.0
 _START_SECONDS = 2.0
-_LATENCIES: tuple[str | float, ...] = ("low", 0.02, 0.05, 0.1)
+_LATENCIES = (0.02, 0.05, 0.1, 0.2)
+"""What a sound device is asked to hold (s) when less did not work."""
+_AUDIO_PRIORITY = 10
 _SERVED_CALLS = 20
 
 
@@ -67,11 +69,14 @@ class Device(Protocol):
         ...
 
 
-def open_device(specification: str, block_frames: int = 0, hardships: int = 0) -> Device:
+def open_device(
+    specification: str, block_frames: int = 0, latency: float = 0.0, hardships: int = 0
+) -> Device:
     """The device that a specification names, not started yet.
 
-    The more `hardships` it has been through, the longer a buffer a sound device is given: one
-    that is shorter than its server's cycle never plays.
+    A sound device is asked to hold `latency` seconds of sound (0: as little as it can). The more
+    `hardships` it has been through, the more it is given: a buffer that is shorter than its
+    server's cycle never plays.
 
     Raises:
         DeviceError: there is no such device, or it can't be opened.
@@ -81,7 +86,7 @@ def open_device(specification: str, block_frames: int = 0, hardships: int = 0) -
         return ClockedDevice()
     if kind == "wav":
         return WavDevice(path)
-    return SoundDevice(specification, block_frames, hardships)
+    return SoundDevice(specification, block_frames, latency, hardships)
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,13 @@ class WavDevice(ClockedDevice):
 class SoundDevice:
     """An output of PortAudio, its stream kept running so that sound can start at any moment."""
 
-    def __init__(self, specification: str, block_frames: int = 0, hardships: int = 0) -> None:
+    def __init__(
+        self,
+        specification: str,
+        block_frames: int = 0,
+        latency: float = 0.0,
+        hardships: int = 0,
+    ) -> None:
         portaudio = _portaudio()
         found = _find(specification, output_devices())
         self.name = found.name
@@ -222,7 +233,6 @@ class SoundDevice:
         self.realtime = False
         self._render: Render | None = None
         self._called_at = time.monotonic()
-        self._asked_realtime = False
         self._calls = 0
         self._error: type[Exception] = portaudio.PortAudioError
         with _quiet_alsa():
@@ -234,11 +244,12 @@ class SoundDevice:
                     channels=self.channels,
                     dtype="float32",
                     blocksize=block_frames,
-                    latency=_LATENCIES[min(hardships, len(_LATENCIES) - 1)],
+                    latency=_suggested_latency(latency, hardships),
                     callback=self._callback,
                 )
             except portaudio.PortAudioError as error:
                 raise DeviceError(f"device {specification!r} can't be opened: {error}") from error
+        self._held_seconds = float(self._stream.latency)
 
     @property
     def served(self) -> bool:
@@ -287,13 +298,12 @@ class SoundDevice:
         self, buffer: Any, _frames: int, times: Any, status: sounddevice.CallbackFlags
     ) -> None:
         now = time.monotonic()
+        if not self._calls:
+            self.realtime = _get_realtime()
+        elif status or now - self._called_at > self._held_seconds:
+            self.xruns += 1
         self._called_at = now
         self._calls += 1
-        if not self._asked_realtime:
-            self._asked_realtime = True
-            self.realtime = _has_realtime()
-        if status:
-            self.xruns += 1
         render = self._render
         out = np.frombuffer(buffer, np.float32).reshape(-1, self.channels)
         if render is None:
@@ -310,12 +320,19 @@ def _within(seconds: float, action: Callable[[], None]) -> bool:
     return not thread.is_alive()
 
 
-def _has_realtime() -> bool:
-    """Whether the calling thread runs under a real-time policy (as with `chrt -f 10`).
+def _suggested_latency(wanted: float, hardships: int) -> float | str:
+    """What PortAudio is asked for: what is wanted, or one step more for each hardship."""
+    more = [latency for latency in _LATENCIES if latency > wanted]
+    if hardships and more:
+        return more[min(hardships, len(more)) - 1]
+    return wanted or "low"
 
-    It is not asked for: measured here, an audio thread that preempts the one which holds the
-    interpreter's lock missed more cycles than one of normal priority.
-    """
+
+def _get_realtime() -> bool:
+    """Ask for a real-time priority for the calling thread; whether it has one."""
+    with contextlib.suppress(PermissionError):
+        policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(_AUDIO_PRIORITY))
     policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
     return policy in (os.SCHED_FIFO, os.SCHED_RR)
 

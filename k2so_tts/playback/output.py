@@ -41,6 +41,7 @@ class Output:
         self,
         specification: str,
         block_frames: int,
+        latency: float,
         render: Render,
         prepare: Callable[[AudioFormat], None],
         is_idle: Callable[[], bool],
@@ -48,6 +49,7 @@ class Output:
     ) -> None:
         self._specification = specification
         self._block_frames = block_frames
+        self._latency = latency
         self._render = render
         self._prepare = prepare
         self._is_idle = is_idle
@@ -170,7 +172,7 @@ class Output:
                 _logger.info("device %r is back", self.device.name)
 
     def _open(self) -> Device:
-        return open_device(self._specification, self._block_frames, self._hardships)
+        return open_device(self._specification, self._block_frames, self._latency, self._hardships)
 
     def _use(self, device: Device) -> None:
         self._drop()

@@ -31,7 +31,8 @@ class PlayerSettings:
     """`device`: see `devices.SPECIFICATIONS`. `prebuffer_chunks` are collected before playback
     starts, at
     most `max_buffer` seconds are held. With `mix`, several sources are heard together, not in turn.
-    `block_frames` is the device's block size (0: the device's choice). After `rest_after` seconds
+    `block_frames` is the device's block size (0: the device's choice), and it holds
+    `device_latency` seconds of sound (0: as little as it can). After `rest_after` seconds
     of silence the device rests (0: never).
     An utterance that should end with a marker is given up `stream_timeout` seconds after its last
     chunk.
@@ -43,6 +44,7 @@ class PlayerSettings:
     volume: float = 1.0
     mix: bool = False
     block_frames: int = 256
+    device_latency: float = 0.0
     rest_after: float = 30.0
     stream_timeout: float = 5.0
 
@@ -124,6 +126,7 @@ class Player:
         self.output = Output(
             settings.device,
             settings.block_frames,
+            settings.device_latency,
             self._render,
             self._prepare,
             lambda: self.idle,

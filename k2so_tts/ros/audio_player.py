@@ -60,6 +60,14 @@ PARAMETERS = (
         "block_frames", 256, "Frames the device asks for at a time; 0: its own choice.", 0, 8192
     ),
     Parameter(
+        "device_latency",
+        0.0,
+        "Seconds of sound the device holds; 0: as little as it can. More starts later and "
+        "survives a busier machine.",
+        0.0,
+        2.0,
+    ),
+    Parameter(
         "rest_after",
         30.0,
         "Seconds of silence after which the device is closed, to be opened again for the next "
@@ -230,6 +238,8 @@ class AudioPlayer(Node):
             muted=self._player.muted,
             paused=self._player.paused,
         )
+        if self._last is not None:
+            health.values["duration_s"] = self._last.duration_s
         if self._last_latency_s is not None:
             health.values["perceived_latency_ms"] = 1000 * self._last_latency_s
         health.add_rolling("perceived_latency_ms", self._latency, 1000)
@@ -291,5 +301,6 @@ def _player_settings(values: Mapping[str, Any]) -> PlayerSettings:
         volume=values["volume"],
         mix=values["publishers"] == MIX,
         block_frames=values["block_frames"],
+        device_latency=values["device_latency"],
         rest_after=values["rest_after"],
     )

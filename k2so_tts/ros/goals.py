@@ -199,13 +199,15 @@ class SpeechQueue:
         """When to look again for somebody who listens; None when there is no need to wait."""
         if head.sent or head.nobody_listens:
             return None
-        if self._port.subscribers() and (self._player_seen or not self._port.players()):
+        players = self._port.players()
+        if self._port.subscribers() and (self._player_seen or not players):
+            head.by_clock = not players
             self._port.fault("player", None)
             return None
         until = head.turn_at + self.settings.wait_for_player
         if now < until:
             return min(until, now + 0.005)
-        head.nobody_listens = True
+        head.nobody_listens = head.by_clock = True
         self._port.fault("player", "nobody subscribes to the audio; speaking by the clock, unheard")
         return None
 
@@ -290,7 +292,7 @@ class SpeechQueue:
 
     def _by_clock(self, head: Speech) -> bool:
         """Nobody tells what is heard of it: what was sent is taken to be heard at its time."""
-        return head.confirmed is None and (head.nobody_listens or not self._port.players())
+        return head.confirmed is None and (head.by_clock or not self._port.players())
 
     def _position(self, head: Speech, now: float) -> float:
         """How many frames have been heard by now, as far as one can know."""
@@ -379,8 +381,10 @@ class SpeechQueue:
         """When a player that says nothing counts as lost (s); -inf: it is gone."""
         if not self._port.subscribers():
             return -math.inf
+        if self._by_clock(head):
+            return math.inf
         if not self._port.players():
-            return math.inf if head.confirmed is None else -math.inf
+            return -math.inf
         if head.confirmed_at >= head.player_owes_since and head.confirmed != head.spans[-1].first:
             return self._player_heard_at + PLAYER_SILENCE_SECONDS
         if head.ended or head.following is not None:

@@ -76,6 +76,7 @@ class SpeakServer(Node):
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._rejected = 0
         self._last: Spoken | None = None
+        self._players_told = 0
         self._latency, self._first_chunk = Rolling(), Rolling()
         self._speaker = Speaker(self, _queue_settings(self._settings.values))
         self._settings.on_change(self._apply)
@@ -188,6 +189,8 @@ class SpeakServer(Node):
 
     def _on_speaking(self, _: Bool) -> None:
         self._speaker.post(SpeechQueue.player_seen)
+        if self.players() != self._players_told:
+            self._diagnostics.publish()
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._speaker.post(lambda queue: queue.stop("stopped by ~/stop"))
@@ -308,6 +311,7 @@ class SpeakServer(Node):
         last = self._last
         values = health.values
         values["engine"] = self._settings["engine"]
+        self._players_told = values["players"] = self.players()
         values["goals_waiting"] = len(self._goals)
         values["goals_rejected"] = self._rejected
         for outcome, count in self._outcomes.items():

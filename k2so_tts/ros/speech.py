@@ -40,6 +40,8 @@ class Speech:
     first_chunk_at: float | None = None
     heard_first_at: float | None = None
     nobody_listens: bool = False
+    by_clock: bool = False
+    """No player was there when it began; until one tells its playhead, the clock does."""
     lost_at: float | None = None
     sent: int = 0
     sent_at: float = math.nan

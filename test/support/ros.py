@@ -147,6 +147,8 @@ class Observer:
         self.wait(lambda: self.node.count_publishers("playhead"))
         self.wait(lambda: self.node.count_subscribers("audio") >= 2)
         self.wait(lambda: self.speaking)
+        server = f"{self.node.get_namespace().rstrip('/')}/speak_server"
+        self.wait(lambda: self.status(server).get("players", "0") != "0")
 
     def send(self, text: str, language: str = "", volume: float = 1.0, rate: float = 1.0) -> Goal:
         """Send a goal; returns at once."""

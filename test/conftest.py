@@ -11,7 +11,6 @@ import pytest
 from support.ros import Observer, running
 from support.sound import SoundServer
 
-
 STEADY_CYCLE = 4096
 """Frames in a cycle of the sound card whose recordings are judged frame by frame.
 

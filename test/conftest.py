@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from support.ros import Observer, running
@@ -16,7 +17,12 @@ STEADY_CYCLE = 4096
 
 A virtual machine may stand still for tens of milliseconds; with short cycles any player, one in C
 too, then misses some (docs/player.md)."""
-STEADY_LATENCY = 0.3
+STEADY: dict[str, Any] = {
+    "device_latency": 0.3,
+    "block_frames": STEADY_CYCLE,
+    "warn_latency_ms": 1000.0,
+}
+"""Parameters of a player for that card."""
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +58,7 @@ def observer() -> Iterator[Observer]:
 def robot(observer: Observer, sound_env: dict[str, str]) -> Iterator[Observer]:
     """Both nodes, playing on the virtual loudspeaker, and who watches them."""
     with (
-        running("audio_player", sound_env, device_latency=STEADY_LATENCY),
+        running("audio_player", sound_env, **STEADY),
         running("speak_server"),
     ):
         observer.wait_for_nodes()

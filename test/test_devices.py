@@ -135,6 +135,7 @@ class Card:
         self.channels = 2
         self.xruns = 0
         self.realtime = False
+        self.hangs = False
         self.served = True
         self.present = True
         self.closed = threading.Event()
@@ -209,6 +210,22 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPat
     assert desk.output.losses == 1
     assert desk.output.xruns == 5
     assert {desk.formats[0], desk.formats[1], desk.formats[-1]} == {AudioFormat(44_100, 2)}
+
+
+def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.MonkeyPatch) -> None:
+    stuck = Card()
+    desk = Desk(stuck, Card())
+    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(stuck, "close", lambda: setattr(stuck, "hangs", True))
+    desk.output.start()
+    try:
+        stuck.present = False
+        assert desk.clock_runs.wait(TIMEOUT)
+        desk.output.change("null")
+    finally:
+        desk.output.close()
+    assert desk.output.hangs
+    assert len(desk.cards) == 1
 
 
 def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) -> None:

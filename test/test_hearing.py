@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from contextlib import closing
 
 import numpy as np
 import pytest
 import soxr
+from conftest import STEADY
 from numpy.typing import NDArray
 from support.compare import align
-from support.ros import ABORTED, CANCELED, SUCCEEDED, Observer
+from support.ros import ABORTED, CANCELED, SUCCEEDED, Observer, running
 from support.sound import Recording, SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES, NOTHING, Pcm, frames_to_ns
@@ -183,3 +185,24 @@ def test_the_sound_server_dies_and_comes_back_three_times(
             assert robot.say("Two.").status == SUCCEEDED
             recording.wait_for_frames(recording.frames + sound_server.rate // 2, 10)
             check_heard(recording.stop()[:, 0], as_heard(whole("Two."), sound_server.rate))
+
+
+def test_a_sound_library_that_hangs_is_left_behind(
+    observer: Observer, sound_server: SoundServer, sound_env: dict[str, str]
+) -> None:
+    """PortAudio 19.6 loops for ever when the server dies under blocks that don't fit its cycle."""
+    parameters = {**STEADY, "block_frames": 256}
+    with (
+        running("audio_player", sound_env, subprocess.DEVNULL, **parameters) as player,
+        running("speak_server"),
+    ):
+        observer.wait_for_nodes()
+        assert observer.say("One.").status == SUCCEEDED
+        sound_server.kill()
+        observer.wait(lambda: "no sound" in observer.status("/audio_player")["message"])
+        sound_server.restart()
+        observer.wait(lambda: observer.status("/audio_player")["message"] == "ready")
+        with sound_server.record() as recording:
+            assert observer.say("Two.").status == SUCCEEDED
+            recording.wait_for_sound(sound_server.rate // 4, 10)
+        assert player.poll() is None

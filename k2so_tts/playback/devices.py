@@ -6,6 +6,7 @@ float32, is to be filled, and its first frame is heard at `heard_at` (s, `time.m
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -45,13 +46,16 @@ class DeviceError(Exception):
 
 
 class Device(Protocol):
-    """A running output. `rate` in Hz; `xruns` counts the times it was not served in time."""
+    """A running output. `rate` in Hz; `xruns` counts the times it was not served in time. One that
+    `hangs` did not let itself be closed.
+    """
 
     name: str
     rate: int
     channels: int
     xruns: int
     realtime: bool
+    hangs: bool
 
     @property
     def served(self) -> bool:
@@ -139,6 +143,7 @@ class ClockedDevice:
         self.channels = channels
         self.xruns = 0
         self.realtime = False
+        self.hangs = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -231,6 +236,7 @@ class SoundDevice:
         self.channels = min(2, found.channels)
         self.xruns = 0
         self.realtime = False
+        self.hangs = False
         self._render: Render | None = None
         self._called_at = time.monotonic()
         self._calls = 0
@@ -275,6 +281,11 @@ class SoundDevice:
         return time.monotonic() - self._called_at < _STALLED_SECONDS
 
     def close(self) -> None:
+        """Stop, within `_JOIN_SECONDS`.
+
+        PortAudio 19.6 can't be stopped any more where its thread loops over an error of ALSA, as
+        it may when the sound server dies or the card is pulled out.
+        """
         self._render = None
 
         def end() -> None:
@@ -284,6 +295,8 @@ class SoundDevice:
 
         if not _within(_JOIN_SECONDS, end):
             _logger.warning("device %r does not let itself be closed", self.name)
+            self.hangs = True
+            atexit.unregister(_portaudio()._exit_handler)  # noqa: SLF001 - it would hang as well
 
     def _choose_rate(self, portaudio: Any, found: OutputDevice) -> int:
         for rate in (PREFERRED_RATE, found.rate):

@@ -61,6 +61,8 @@ class Output:
         self._error: str | None = None
         self._xruns = 0
         self.losses = 0
+        self.hangs = False
+        """A device could not be closed: PortAudio is lost, only a new process can play again."""
         self._changed = threading.Event()
         self._reopen = False
         self._stopping = False
@@ -151,11 +153,13 @@ class Output:
 
     def _rest(self) -> None:
         self._resting = True
-        self.device.close()
+        self._drop()
         if not self._is_idle():  # what came just before did not see that it had to wake it
             self._changed.set()
 
     def _try(self) -> None:
+        if self.hangs:
+            return
         was_lost = self._error is not None
         if not (was_lost or self._resting):
             self._let_the_clock_run("the device is being changed")
@@ -190,8 +194,8 @@ class Output:
             self._error = None
 
     def _fail(self, reason: str) -> None:
-        _logger.warning("%s; the timeline runs on unheard, and it is tried again", reason)
         self._let_the_clock_run(reason)
+        _logger.warning("%s; the timeline runs on unheard, and it is tried again", reason)
 
     def _let_the_clock_run(self, reason: str) -> None:
         old = self._device
@@ -199,5 +203,6 @@ class Output:
         self._error = reason
 
     def _drop(self) -> None:
-        if self._device is not None:
+        if self._device is not None and not self._device.hangs:
             self._device.close()
+            self.hangs = self.hangs or self._device.hangs

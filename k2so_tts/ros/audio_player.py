@@ -117,6 +117,11 @@ class AudioPlayer(Node):
         self._is_speaking.publish(Bool(data=False))
         self.get_logger().info(f"playing on {self._player.output.device.name!r}")
 
+    @property
+    def broken(self) -> str | None:
+        """Why only a new process can play again; None while this one can."""
+        return "the sound library hangs" if self._player.output.hangs else None
+
     def close(self) -> None:
         """Fall silent, close the device, join every thread."""
         self._player.close()

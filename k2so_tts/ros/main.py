@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from k2so_tts.ros.speak_server import SpeakServer
 
 _JOIN_SECONDS = 1.0
+_LOOK_SECONDS = 0.5
 _SWITCH_SECONDS = 0.0005
 """How long a thread may keep the others from running; with Python's 5 ms chunks arrive late."""
 
@@ -46,7 +48,10 @@ def _make_audio_player() -> AudioPlayer:
 
 
 def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
-    """Run a node until SIGINT or SIGTERM. The exit code is 0 then, 1 when it could not start."""
+    """Run a node until SIGINT or SIGTERM; one that breaks is replaced, in the same process.
+
+    The exit code is 0, or 1 when it could not start.
+    """
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -62,10 +67,14 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
     spinning.start()
-    stop.wait()
+    while not (stop.wait(_LOOK_SECONDS) or node.broken):
+        pass
     node.close()
     executor.shutdown(_JOIN_SECONDS)
     spinning.join(_JOIN_SECONDS)
     node.destroy_node()
     rclpy.shutdown()
+    if node.broken and not stop.is_set():
+        sys.stderr.write(f"{name}: {node.broken}; starts anew\n")
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - itself, as it was started
     return 0

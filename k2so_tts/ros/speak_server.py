@@ -64,6 +64,9 @@ class SpeakServer(Node):
         EngineUnavailable: the engine can't run on this machine.
     """
 
+    broken: str | None = None
+    """Why only a new process can go on (see `main.py`): nothing is known that could be."""
+
     def __init__(self) -> None:
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)

@@ -38,10 +38,13 @@ STOP_SECONDS = 5.0
 
 @contextlib.contextmanager
 def running(
-    program: str, env: Mapping[str, str] | None = None, **parameters: Any
+    program: str,
+    env: Mapping[str, str] | None = None,
+    errors: int = subprocess.PIPE,
+    **parameters: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """A node, ended with SIGINT if it still runs; its exit code must be 0 then."""
-    process = start(program, env, **parameters)
+    process = start(program, env, errors, **parameters)
     try:
         yield process
     finally:
@@ -51,15 +54,16 @@ def running(
 
 
 def start(
-    program: str, env: Mapping[str, str] | None = None, **parameters: Any
+    program: str,
+    env: Mapping[str, str] | None = None,
+    errors: int = subprocess.PIPE,
+    **parameters: Any,
 ) -> subprocess.Popen[str]:
     """Start a node with parameters; it must be ended by the caller."""
     command = [program, "--ros-args"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
-    return subprocess.Popen(
-        command, env={**os.environ, **(env or {})}, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, env={**os.environ, **(env or {})}, stderr=errors, text=True)
 
 
 @dataclass(eq=False)

@@ -32,7 +32,7 @@ def test_whatever_a_tree_does_each_goal_ends_once_and_what_succeeded_was_heard(
             act(robot, chance, step, sent)
         robot.wait_for_end(*(goal for _, goal in sent), timeout=120)
         robot.wait(lambda: not robot.speaking[-1][1])
-        recording.wait_for_frames(recording.frames + sound_server.rate // 2, 10)
+        recording.wait_for_frames(recording.frames + sound_server.rate, 10)
         heard = recording.stop()[:, 0]
 
     end = 0

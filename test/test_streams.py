@@ -96,7 +96,7 @@ def record(
     with server.record() as recording:
         send()
         observer.wait(lambda: counted(observer, "utterances") == utterances)
-        recording.wait_for_frames(recording.frames + RATE // 2, 10)
+        recording.wait_for_frames(recording.frames + RATE, 10)
         heard: Mono = recording.stop()[:, 0]
     return heard
 

@@ -104,8 +104,8 @@ def test_portaudio_in_this_process_finds_the_sound_server(sound_server: SoundSer
     assert sounddevice.query_devices("default")["max_output_channels"] >= 2
 
 
-def test_recording_knows_when_a_frame_was_heard(sound_server: SoundServer) -> None:
-    with sound_server.record() as recording:
+def test_recording_knows_when_a_frame_was_heard(quick_sound_server: SoundServer) -> None:
+    with quick_sound_server.record() as recording:
         recording.wait_for_frames(4800, timeout=5)
         now, frames = time.monotonic(), recording.frames
         assert recording.time_of(frames) == pytest.approx(now, abs=0.03)

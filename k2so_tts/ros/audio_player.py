@@ -65,7 +65,7 @@ PARAMETERS = (
         "Seconds of sound the device holds; 0: as little as it can. More starts later and "
         "survives a busier machine.",
         0.0,
-        2.0,
+        0.5,
     ),
     Parameter(
         "rest_after",

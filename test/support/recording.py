@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Samples = npt.NDArray[np.float32]
 
 CHANNELS = 2
+_CLOCK_CYCLES = 12
+_CLOCK_TIMEOUT = 5.0
 FRAME_BYTES = 4 * CHANNELS
 
 _STOP_TIMEOUT = 5.0  # seconds
@@ -122,12 +124,21 @@ class Recording:
         """Tell when ``frame`` was heard, in seconds of ``time.monotonic()``; only while recording.
 
         That is when the sink, which keeps the monotonic clock, consumed it. Found by watching the
-        recording grow for a tenth of a second; a fraction of a millisecond late on an idle
-        machine. It holds for the whole recording as long as the server's cycle stays the same.
+        recording grow; a fraction of a millisecond late on an idle machine. It holds for the whole
+        recording as long as the server's cycle stays the same.
+        """
+        origin, cycle = self.clock()
+        return origin + (frame + cycle) / self.rate
+
+    def clock(self) -> tuple[float, int]:
+        """Tell when frame 0 arrived if none was lost since (s, monotonic), and a cycle's frames.
+
+        Later calls give later times if the recorder has lost frames in between: a player that
+        loses some can't do that.
         """
         origin, cycles, known = float("inf"), Counter[int](), self.frames
-        end = time.monotonic() + 0.1
-        while time.monotonic() < end:
+        end = time.monotonic() + _CLOCK_TIMEOUT
+        while cycles.total() < _CLOCK_CYCLES and time.monotonic() < end:
             frames, now = self.frames, time.monotonic()
             if frames != known:
                 cycles[frames - known] += 1
@@ -135,8 +146,7 @@ class Recording:
             time.sleep(0.0005)
         if not cycles:
             raise SoundServerError("the recording does not grow")
-        cycle = cycles.most_common(1)[0][0]  # a cycle's frames arrive together, when it begins
-        return origin + (frame + cycle) / self.rate
+        return origin, cycles.most_common(1)[0][0]  # a cycle's frames arrive together
 
     def stop(self) -> Samples:
         """End the recording and return all of it, float32 (frames, 2). Further calls do too."""

@@ -15,6 +15,7 @@ from audio_common_msgs.msg import AudioStamped
 from conftest import STEADY
 from std_srvs.srv import SetBool, Trigger
 from support.compare import align
+from support.recording import retake
 from support.ros import Observer, running
 from support.sound import SoundServer
 
@@ -22,6 +23,8 @@ from k2so_tts.audio import NOTHING, Pcm, frames_to_ns
 from k2so_tts.ros.messages import SAMPLE_FIELDS, speech_qos, to_message, to_time
 
 Mono = npt.NDArray[np.float32]
+
+pytestmark = retake
 
 RATE = 48_000
 CHUNK = 4096
@@ -94,10 +97,11 @@ def record(
 ) -> Mono:
     """What is heard of what is sent, up to the end of so many utterances."""
     with server.record() as recording:
+        recording.lost_frames()
         send()
         observer.wait(lambda: counted(observer, "utterances") == utterances)
         recording.wait_for_frames(recording.frames + RATE, 10)
-        heard: Mono = recording.stop()[:, 0]
+        heard: Mono = recording.whole()[:, 0]
     return heard
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,6 +32,10 @@ _POLL = 0.005  # seconds
 
 class SoundServerError(RuntimeError):
     """The sound server or a recorder did not do what it must; the text carries their log."""
+
+
+class RecorderLostFramesError(SoundServerError):
+    """The recorder, not the player, has lost frames; see ``retake``."""
 
 
 def wait_until(what: str, condition: Callable[[], bool], timeout: float) -> None:
@@ -53,6 +58,10 @@ def end_process(process: subprocess.Popen[bytes] | None, *signals: signal.Signal
             return
 
 
+retake = pytest.mark.flaky(reruns=3, only_rerun=["RecorderLostFramesError"])
+"""Marks tests that are done again when their recording tells nothing, and only then."""
+
+
 class Recording:
     """What the virtual loudspeaker plays, captured while this is open.
 
@@ -67,6 +76,7 @@ class Recording:
         self.process = process
         self._file = path.open("rb")
         self._final: Samples | None = None
+        self._began: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -147,6 +157,22 @@ class Recording:
         if not cycles:
             raise SoundServerError("the recording does not grow")
         return origin, cycles.most_common(1)[0][0]  # a cycle's frames arrive together
+
+    def lost_frames(self) -> int:
+        """Tell how many frames the recorder has lost since the first call, by its clock."""
+        now, cycle = self.clock()
+        if self._began is None:
+            self._began = now
+        return cycle * round((now - self._began) * self.rate / cycle)
+
+    def whole(self) -> Samples:
+        """End the recording and return all of it if the recorder has lost none since it began.
+
+        Raises :class:`RecorderLostFramesError` if it has: such a recording tells nothing.
+        """
+        if lost := self.lost_frames():
+            raise RecorderLostFramesError(f"{lost} frames")
+        return self.stop()
 
     def stop(self) -> Samples:
         """End the recording and return all of it, float32 (frames, 2). Further calls do too."""

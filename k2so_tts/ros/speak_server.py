@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -112,11 +113,24 @@ class SpeakServer(Node):
         deadline = time.monotonic() + _DELIVER_SECONDS
         while self._goals and time.monotonic() < deadline:
             time.sleep(0.01)
+        self._let_results_go(deadline)
         self._voices.close()
         for synthesis in list(self._working):
             synthesis.cancel()
             synthesis.join(_JOIN_SECONDS)
         self._action.destroy()
+
+    def _let_results_go(self, deadline: float) -> None:
+        """Wait for the executor to send the results of goals that have just ended.
+
+        A result is sent by a task of its own, which the end of a goal's task creates: it is there
+        when a first task has run after that end, and has run when a second one has.
+        """
+        for _ in range(2):
+            passed = threading.Event()
+            if self.executor is not None:
+                self.executor.create_task(passed.set)
+                passed.wait(max(0.0, deadline - time.monotonic()))
 
     # What comes in, in the executor's thread.
 

@@ -22,6 +22,7 @@ from k2so_tts.playback.devices import (
     WavDevice,
     _find,
     open_device,
+    suggested_latency,
 )
 from k2so_tts.playback.output import Output
 
@@ -157,14 +158,22 @@ class Card:
 class Desk:
     """An output, the cards that it finds one after the other, and who asked for sound."""
 
-    def __init__(self, *cards: Card | None, rest_after: float = 0.0) -> None:
+    def __init__(
+        self, *cards: Card | None, rest_after: float = 0.0, specification: str = "null"
+    ) -> None:
         self.cards = list(cards)
         self.hardships: list[int] = []
         self.formats: list[AudioFormat] = []
         self.clock_runs = threading.Event()
         self.idle = True
         self.output = Output(
-            "null", 256, 0.05, self.render, self.formats.append, lambda: self.idle, rest_after
+            specification,
+            256,
+            0.05,
+            self.render,
+            self.formats.append,
+            lambda: self.idle,
+            rest_after,
         )
 
     def open(self, specification: str, block_frames: int, latency: float, hardships: int) -> Card:
@@ -261,6 +270,41 @@ def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
     finally:
         desk.output.close()
     assert desk.hardships == [0, 1, 1]
+
+
+def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_next_silence(
+    fast: pytest.MonkeyPatch,
+) -> None:
+    hasty, calm = Card(), Card()
+    desk = Desk(hasty, calm, specification="card")
+    fast.setattr(output_module, "open_device", desk.open)
+    desk.idle = False
+    looked = threading.Event()
+
+    def alive() -> bool:
+        looked.set()
+        return True
+
+    fast.setattr(hasty, "alive", alive)
+    desk.output.start()
+    try:
+        hasty.xruns = output_module._MOST_XRUNS + 1
+        for _ in range(3):
+            looked.clear()
+            assert looked.wait(TIMEOUT)
+        assert desk.hardships == [0], "not while it speaks"
+        desk.idle = True
+        assert calm.asking.wait(TIMEOUT)
+    finally:
+        desk.output.close()
+    assert desk.hardships == [0, 1]
+    assert desk.output.xruns == hasty.xruns
+
+
+def test_a_busy_device_holds_more_sound_step_by_step() -> None:
+    assert [suggested_latency(0.0, n) for n in range(6)] == [0.004, 0.02, 0.05, 0.1, 0.2, 0.2]
+    assert [suggested_latency(0.08, n) for n in range(4)] == [0.08, 0.1, 0.2, 0.2]
+    assert suggested_latency(0.3, 5) == 0.3
 
 
 def test_an_idle_device_is_closed_until_there_is_something_to_play(

@@ -35,8 +35,8 @@ _STALLED_SECONDS = 1.0
 _CLOCKED_BLOCK_SECONDS = 0.02
 _JOIN_SECONDS = 2.0
 _START_SECONDS = 2.0
-_LATENCIES = (0.02, 0.05, 0.1, 0.2)
-"""What a sound device is asked to hold (s) when less did not work."""
+_LATENCIES = (0.004, 0.02, 0.05, 0.1, 0.2)
+"""What a sound device is asked to hold (s): the least first, more each time that did not work."""
 _AUDIO_PRIORITY = 10
 _SERVED_CALLS = 20
 
@@ -250,7 +250,7 @@ class SoundDevice:
                     channels=self.channels,
                     dtype="float32",
                     blocksize=block_frames,
-                    latency=_suggested_latency(latency, hardships),
+                    latency=suggested_latency(latency, hardships),
                     callback=self._callback,
                 )
             except portaudio.PortAudioError as error:
@@ -308,12 +308,12 @@ class SoundDevice:
         return found.rate
 
     def _callback(
-        self, buffer: Any, _frames: int, times: Any, status: sounddevice.CallbackFlags
+        self, buffer: Any, frames: int, times: Any, status: sounddevice.CallbackFlags
     ) -> None:
         now = time.monotonic()
         if not self._calls:
             self.realtime = _get_realtime()
-        elif status or now - self._called_at > self._held_seconds:
+        elif status or now - self._called_at > self._held_seconds + frames / self.rate:
             self.xruns += 1
         self._called_at = now
         self._calls += 1
@@ -333,12 +333,11 @@ def _within(seconds: float, action: Callable[[], None]) -> bool:
     return not thread.is_alive()
 
 
-def _suggested_latency(wanted: float, hardships: int) -> float | str:
-    """What PortAudio is asked for: what is wanted, or one step more for each hardship."""
-    more = [latency for latency in _LATENCIES if latency > wanted]
-    if hardships and more:
-        return more[min(hardships, len(more)) - 1]
-    return wanted or "low"
+def suggested_latency(wanted: float, hardships: int) -> float:
+    """Seconds PortAudio is asked to hold: what is wanted, or one step more for each hardship."""
+    wanted = wanted or _LATENCIES[0]
+    steps = [wanted, *(latency for latency in _LATENCIES if latency > wanted)]
+    return steps[min(hardships, len(steps) - 1)]
 
 
 def _get_realtime() -> bool:

@@ -15,6 +15,7 @@ from k2so_tts.playback.devices import (
     Render,
     open_device,
     output_devices,
+    suggested_latency,
 )
 
 _logger = logging.getLogger(__name__)
@@ -23,6 +24,9 @@ _WATCH_SECONDS = 0.25
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 8.0
 _JOIN_SECONDS = 5.0
+_MOST_XRUNS = 5
+_XRUN_SECONDS = 60.0
+"""More xruns than `_MOST_XRUNS` within this time: the device is to hold more sound."""
 
 
 class Output:
@@ -30,7 +34,8 @@ class Output:
 
     A device that can't be opened, or stops asking for sound, is replaced by the clock (so that the
     timeline runs on, unheard) and tried again after 1, 2, 4 and then every 8 seconds, with a longer
-    buffer if it was never served well. After `rest_after` seconds of nothing to play (0: never)
+    buffer if it was never served well. One that is not served in time again and again gets a longer
+    buffer as well, in the next silence. After `rest_after` seconds of nothing to play (0: never)
     it is closed, to be opened again for the next chunk: a stream that was stopped can hang for ever
     when its
     server has died, a new one can't. `prepare` is called with the format of a device between
@@ -60,6 +65,8 @@ class Output:
         self._device: Device | None = None
         self._error: str | None = None
         self._xruns = 0
+        self._xruns_before = 0
+        self._xruns_since = time.monotonic()
         self.losses = 0
         self.hangs = False
         """A device could not be closed: PortAudio is lost, only a new process can play again."""
@@ -143,6 +150,13 @@ class Output:
                 retry = _FIRST_RETRY_SECONDS
                 self._hardships += not self.device.served
                 self._fail(f"device {self.device.name!r} stopped asking for sound")
+            elif not self._resting and self._is_hard_pressed():
+                self._hardships += 1
+                _logger.warning(
+                    "device %r is often not served in time: it gets a longer buffer",
+                    self.device.name,
+                )
+                self._try()
 
     def _may_rest(self) -> bool:
         if not self._is_idle():
@@ -150,6 +164,22 @@ class Output:
         silent = time.monotonic() - self._used_at
         a_file = self._specification.startswith("wav:")
         return not (self._resting or a_file) and 0 < self._rest_after < silent
+
+    def _is_hard_pressed(self) -> bool:
+        """Too many xruns, a longer buffer to be had, and a silence in which to change to it."""
+        now = time.monotonic()
+        too_many = self.xruns - self._xruns_before > _MOST_XRUNS
+        if too_many and not (self._is_idle() and self._can_hold_more()):
+            return False
+        if too_many or now - self._xruns_since > _XRUN_SECONDS:
+            self._xruns_before, self._xruns_since = self.xruns, now
+        return too_many
+
+    def _can_hold_more(self) -> bool:
+        latency, more = (
+            suggested_latency(self._latency, self._hardships + extra) for extra in (0, 1)
+        )
+        return more > latency and not self._specification.startswith(("wav:", "null"))
 
     def _rest(self) -> None:
         self._resting = True

@@ -43,7 +43,7 @@ class PlayerSettings:
     max_buffer: float = 30.0
     volume: float = 1.0
     mix: bool = False
-    block_frames: int = 256
+    block_frames: int = 128
     device_latency: float = 0.0
     rest_after: float = 30.0
     stream_timeout: float = 5.0

@@ -57,7 +57,7 @@ PARAMETERS = (
         live=True,
     ),
     Parameter(
-        "block_frames", 256, "Frames the device asks for at a time; 0: its own choice.", 0, 8192
+        "block_frames", 128, "Frames the device asks for at a time; 0: its own choice.", 0, 8192
     ),
     Parameter(
         "device_latency",

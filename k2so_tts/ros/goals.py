@@ -168,9 +168,9 @@ class SpeechQueue:
 
     def _take_turn(self, head: Speech, now: float) -> None:
         head.turn_at = now
-        self._port.begin(head)
         if head.synthesis is None:
             head.synthesis = self._port.synthesise(head)
+        self._port.begin(head)
 
     def _advance(self, head: Speech, now: float) -> float:
         synthesis = head.synthesis

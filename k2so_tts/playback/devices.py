@@ -255,7 +255,6 @@ class SoundDevice:
                 )
             except portaudio.PortAudioError as error:
                 raise DeviceError(f"device {specification!r} can't be opened: {error}") from error
-        self._held_seconds = float(self._stream.latency)
 
     @property
     def served(self) -> bool:
@@ -308,12 +307,12 @@ class SoundDevice:
         return found.rate
 
     def _callback(
-        self, buffer: Any, frames: int, times: Any, status: sounddevice.CallbackFlags
+        self, buffer: Any, _frames: int, times: Any, status: sounddevice.CallbackFlags
     ) -> None:
         now = time.monotonic()
         if not self._calls:
             self.realtime = _get_realtime()
-        elif status or now - self._called_at > self._held_seconds + frames / self.rate:
+        elif status.output_underflow:
             self.xruns += 1
         self._called_at = now
         self._calls += 1

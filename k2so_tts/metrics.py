@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,19 +15,27 @@ WINDOW = 100
 class Heard:
     """What a player measured for one utterance.
 
-    `stamp_ns` is the presentation time of its first frame, `began_at` (s, monotonic) when that left
-    the device, None if nothing did. `lost_frames` never came and were concealed, `dropped_frames`
+    `source` has sent it. `stamp_ns` is the presentation time of its first frame, `arrived_at` (s,
+    monotonic) when its first chunk came, `began_at` when its first frame left the device, None if
+    nothing did. `lost_frames` never came and were concealed, `dropped_frames`
     came twice or too late, both at the stream's rate. `complete` is False for an utterance that
     was cut.
     """
 
+    source: Hashable
     stamp_ns: int
+    arrived_at: float
     began_at: float | None
     duration_s: float
     lost_frames: int
     dropped_frames: int
     underruns: int
     complete: bool
+
+    @property
+    def buffering_s(self) -> float | None:
+        """From the arrival of the first chunk to its first frame leaving the device."""
+        return None if self.began_at is None else self.began_at - self.arrived_at
 
 
 @dataclass(frozen=True)

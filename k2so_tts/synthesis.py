@@ -57,6 +57,7 @@ class Synthesis:
         self.error: EngineError | None = None
         self.frames = 0
         self.seconds = 0.0
+        """What the engine has taken, without the time in which it had to wait."""
         self.starved = False
         """All text that has come is spoken, and more is expected."""
         self._engine = engine
@@ -72,6 +73,7 @@ class Synthesis:
         self._ready: deque[Chunk] = deque()
         self._made = 0
         self._waiting = 0
+        self._waited = 0.0
         self._open = False
         self._cancelled = False
         self._done = threading.Event()
@@ -139,7 +141,6 @@ class Synthesis:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        began = self._clock()
         try:
             self._synthesise()
         except EngineError as error:
@@ -148,7 +149,6 @@ class Synthesis:
             _logger.debug("engine failed", exc_info=True)
             self.error = EngineError(f"{type(error).__name__}: {error}")
         finally:
-            self.seconds = self._clock() - began
             with self._changed:
                 self._done.set()
                 self._changed.notify_all()
@@ -182,7 +182,7 @@ class Synthesis:
             self._engine_lock.release()
 
     def _speak_with_engine(self, segment: Segment) -> None:
-        first_frame = self._made
+        first_frame, began, waited = self._made, self._clock(), self._waited
         blocks = self._engine.synthesise(segment.text, self._manner.voice, self._manner.prosody)
         try:
             for block in blocks:
@@ -192,6 +192,7 @@ class Synthesis:
         finally:
             if isinstance(blocks, Generator):
                 blocks.close()
+            self.seconds += self._clock() - began - (self._waited - waited)
         self._mark(self._made, segment.start + len(segment.text))
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:
@@ -215,7 +216,7 @@ class Synthesis:
     def _hand_over(self, pieces: list[Pcm]) -> None:
         for pcm in pieces:
             with self._changed:
-                self._changed.wait_for(self._may_make)
+                self._wait_until_wanted()
                 if self._cancelled:
                     return
                 self._ready.append(Chunk(self.frames, pcm))
@@ -223,6 +224,14 @@ class Synthesis:
                 self._waiting += len(pcm)
                 self._changed.notify_all()
             self._on_change()
+
+    def _wait_until_wanted(self) -> None:
+        """Hold the engine while enough waits to be taken; not counted as its time."""
+        if self._may_make():
+            return
+        began = self._clock()
+        self._changed.wait_for(self._may_make)
+        self._waited += self._clock() - began
 
     def _may_make(self) -> bool:
         return self._waiting <= self._ahead or self._cancelled or not self._streaming

@@ -64,6 +64,7 @@ class Counters:
 class _Source:
     """What is remembered of a publisher from one utterance to the next."""
 
+    key: Hashable
     depth: int
     sends_markers: bool = False
     track: Track | None = None
@@ -80,6 +81,7 @@ class Track:
     buffer: JitterBuffer
     converter: Converter
     rate: int
+    arrived_at: float
     queued: bool = False
     started: bool = False
     stopped: bool = False
@@ -219,7 +221,7 @@ class Player:
         return open_ones > 0
 
     def _source(self, source: Hashable) -> _Source:
-        known = self._sources.setdefault(source, _Source(self.prebuffer_chunks))
+        known = self._sources.setdefault(source, _Source(source, self.prebuffer_chunks))
         self._sources.move_to_end(source)
         if len(self._sources) > _MOST_SOURCES:
             _, forgotten = self._sources.popitem(last=False)
@@ -284,7 +286,7 @@ class Player:
         known.quiet = None
         self._reporter.wake()
         converter = Converter(timeline.format, self._format)
-        return Track(known, timeline, buffer, converter, self._format.rate)
+        return Track(known, timeline, buffer, converter, self._format.rate, self._clock())
 
     def _place(self, track: Track, stamp_ns: int, samples: Samples) -> Samples:
         timeline = track.timeline

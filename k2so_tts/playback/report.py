@@ -145,7 +145,9 @@ class Reporter:
         timeline = track.timeline
         self._listener.on_utterance(
             Heard(
+                source=track.source.key,
                 stamp_ns=timeline.start_ns,
+                arrived_at=track.arrived_at,
                 began_at=began,
                 duration_s=track.buffer.position / track.rate,
                 lost_frames=timeline.lost_frames,

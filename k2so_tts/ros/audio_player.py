@@ -14,13 +14,14 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 from sensor_msgs.msg import TimeReference
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool, Trigger
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.metrics import Heard, Rolling
+from k2so_tts.metrics import Heard
 from k2so_tts.playback.player import Player, PlayerSettings
-from k2so_tts.ros.diagnostics import Diagnostics, Health
+from k2so_tts.ros.clocks import StampClocks, describe_offset
+from k2so_tts.ros.diagnostics import Diagnostics, Figure, Health
 from k2so_tts.ros.messages import (
     SAMPLE_FIELDS,
     AudioStamped,
@@ -75,6 +76,14 @@ PARAMETERS = (
         0.0,
         86_400.0,
     ),
+    Parameter(
+        "warn_underruns",
+        1,
+        "How often an utterance must run dry for a warning; 0: never one.",
+        0,
+        1000,
+        live=True,
+    ),
     Parameter("warn_latency_ms", 300.0, "Latency that is a warning.", 1.0, 60_000.0, live=True),
     Parameter("error_latency_ms", 2000.0, "Latency that is an error.", 1.0, 60_000.0, live=True),
 )
@@ -87,7 +96,7 @@ class AudioPlayer(Node):
     """Plays speech and says when it was heard.
 
     Subscribes to `audio` (AudioStamped). Publishes `playhead` (TimeReference), `is_speaking`
-    (Bool) and
+    (Bool), `~/buffered_ms` (Float32, with each playhead, if anybody listens) and
     `/diagnostics`. Services: `~/stop` (Trigger), `~/mute` and `~/pause` (SetBool). Parameters:
     `PARAMETERS`.
 
@@ -101,14 +110,17 @@ class AudioPlayer(Node):
         self._settings = Parameters(self, PARAMETERS)
         self._refused = 0
         self._last: Heard | None = None
-        self._last_latency_s: float | None = None
-        self._latency = Rolling()
+        self._latency = Figure("perceived_latency_ms", 1000)
+        self._buffering = Figure("buffering_ms", 1000)
+        self._clocks = StampClocks()
+        self._clock_offset_ns = 0
         self._player = Player(_player_settings(self._settings.values), self)
         self._player.start()
         self._settings.on_change(self._apply)
         self._once: _Once | None = None
         self._listen()
         self._playhead = self.create_publisher(TimeReference, "playhead", playhead_qos())
+        self._buffered = self.create_publisher(Float32, "~/buffered_ms", 10)
         self._is_speaking = self.create_publisher(Bool, "is_speaking", state_qos())
         self._diagnostics = Diagnostics(self, self._examine)
         self.create_service(Trigger, "~/stop", self._on_stop)
@@ -153,7 +165,14 @@ class AudioPlayer(Node):
                 f"a message on 'audio' was dropped: {error}", throttle_duration_sec=_LOG_SECONDS
             )
             return
-        if not self._player.receive(source, received.stamp_ns, received.format, received.samples):
+        accepted = self._player.receive(
+            source, received.stamp_ns, received.format, received.samples
+        )
+        if received.stamp_ns:
+            sent_ns = info.get("source_timestamp", 0)
+            arrived_ns = self.get_clock().now().nanoseconds
+            self._clocks.note(source, received.stamp_ns, sent_ns, arrived_ns)
+        if not accepted:
             self.get_logger().warning(
                 f"'audio' comes faster than it can be heard: more than "
                 f"{self._settings['max_buffer']:g} s (max_buffer) are waiting; it is refused",
@@ -194,16 +213,20 @@ class AudioPlayer(Node):
         message.time_ref = to_time(stamp_ns)
         message.source = self.get_fully_qualified_name()
         self._playhead.publish(message)
+        if self._buffered.get_subscription_count():
+            self._buffered.publish(Float32(data=1000 * self._player.buffered_seconds))
 
     def on_speaking(self, speaking: bool) -> None:
         self._is_speaking.publish(Bool(data=speaking))
 
     def on_utterance(self, heard: Heard) -> None:
         self._last = heard
-        self._last_latency_s = None
-        if heard.began_at is not None and heard.stamp_ns:
-            self._last_latency_s = (self._ros_ns(heard.began_at) - heard.stamp_ns) / NANOSECONDS
-            self._latency.add(self._last_latency_s)
+        self._clock_offset_ns = self._clocks.offset_ns(heard.source)
+        latency_s = None
+        if heard.began_at is not None and heard.stamp_ns and not self._clock_offset_ns:
+            latency_s = (self._ros_ns(heard.began_at) - heard.stamp_ns) / NANOSECONDS
+        self._latency.add(latency_s)
+        self._buffering.add(heard.buffering_s)
         if self.executor is not None:
             self.executor.create_task(self._diagnostics.publish)
 
@@ -243,33 +266,53 @@ class AudioPlayer(Node):
             muted=self._player.muted,
             paused=self._player.paused,
         )
+        health.values.update(self._latency.values() | self._buffering.values())
         if self._last is not None:
-            health.values["duration_s"] = self._last.duration_s
-        if self._last_latency_s is not None:
-            health.values["perceived_latency_ms"] = 1000 * self._last_latency_s
-        health.add_rolling("perceived_latency_ms", self._latency, 1000)
+            health.values.update(
+                duration_s=self._last.duration_s,
+                last_underruns=self._last.underruns,
+                last_lost_frames=self._last.lost_frames,
+            )
+        if self._clock_offset_ns:
+            health.values["publisher_clock_offset_ms"] = self._clock_offset_ns / 1e6
         self._judge(health)
         return health
 
     def _judge(self, health: Health) -> None:
         if self._player.output.error is not None:
             health.errors.append(f"no sound: {self._player.output.error}")
-        if self._last is not None and self._last.underruns:
+        if self._latency.last is not None:
+            health.judge_latency(self._latency.last, self._settings.values, self._advice())
+        if self._last is not None and 0 < self._settings["warn_underruns"] <= self._last.underruns:
             health.warnings.append(
                 f"the last utterance ran dry {self._last.underruns} times: the engine or the "
                 "network is slow; raise prebuffer_chunks"
             )
         if self._last is not None and self._last.lost_frames:
             health.warnings.append(
-                f"{self._last.lost_frames} frames of the last utterance were lost"
+                f"{self._last.lost_frames} frames of the last utterance were lost on the way: "
+                "look at the network, and at what else publishes on the topic audio"
             )
-        if self._last_latency_s is not None:
-            latency_ms = 1000 * self._last_latency_s
-            message = f"the last utterance was heard {latency_ms:.0f} ms after its time"
-            if latency_ms > self._settings["error_latency_ms"]:
-                health.errors.append(message)
-            elif latency_ms > self._settings["warn_latency_ms"]:
-                health.warnings.append(message)
+        if self._clock_offset_ns:
+            offset = describe_offset("who published the last utterance", self._clock_offset_ns)
+            health.notes.append(
+                f"{offset}, so perceived_latency_ms means nothing here: look at buffering_ms and "
+                "at the server's figure, or synchronise the clocks"
+            )
+
+    def _advice(self) -> str:
+        """What to do about the latency of the last utterance."""
+        assert self._latency.last is not None
+        buffering_ms = self._buffering.last or 0.0
+        if buffering_ms > self._latency.last / 2:
+            return (
+                f"{buffering_ms:.0f} ms of it here; lower prebuffer_chunks or device_latency, or "
+                "see whether the chunks come late"
+            )
+        return (
+            f"{self._latency.last - buffering_ms:.0f} ms of it before its first chunk came; see "
+            "time_to_first_chunk_ms of speak_server"
+        )
 
 
 def _source(message: AudioStamped, info: Mapping[str, Any]) -> Hashable:

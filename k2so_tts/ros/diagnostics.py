@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -14,18 +15,59 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 PERIOD_SECONDS = 1.0
 
 
+class Figure:
+    """A quantity that is measured once per utterance: the last value, and those before it.
+
+    `name` has the unit in it, `scale` is that many units per unit of what is added.
+    """
+
+    def __init__(self, name: str, scale: float = 1.0) -> None:
+        self.name = name
+        self.last: float | None = None
+        """Of the last utterance, in the unit of the name; None where it has no such value."""
+        self._scale = scale
+        self._rolling = Rolling()
+
+    def add(self, value: float | None) -> None:
+        self.last = None if value is None else value * self._scale
+        if self.last is not None:
+            self._rolling.add(self.last)
+
+    def values(self) -> dict[str, float]:
+        """The last one under its name, and p50, p95 and max as `name_p50` and so on."""
+        last = {} if self.last is None else {self.name: self.last}
+        rolling = self._rolling.summary().items()
+        return last | {f"{self.name}_{statistic}": value for statistic, value in rolling}
+
+
 @dataclass
 class Health:
-    """What a node has to say: values by key, and what is wrong, the worst first."""
+    """What a node has to say: values by key, what is wrong, the worst first, and what else a
+    reader has to know of them.
+    """
 
     values: dict[str, object] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
-    def add_rolling(self, name: str, rolling: Rolling, scale: float = 1.0) -> None:
-        """p50, p95 and max as `name_p50` and so on."""
-        for statistic, value in rolling.summary().items():
-            self.values[f"{name}_{statistic}"] = value * scale
+    @property
+    def message(self) -> str:
+        wrong = self.errors + self.warnings
+        return "; ".join((wrong or ["ready"]) + self.notes)
+
+    def judge_latency(self, latency_ms: float, limits: Mapping[str, Any], advice: str) -> None:
+        """Complain about a latency above `error_latency_ms` or `warn_latency_ms` of `limits`."""
+        for name, complaints in (
+            ("error_latency_ms", self.errors),
+            ("warn_latency_ms", self.warnings),
+        ):
+            if latency_ms > limits[name]:
+                complaints.append(
+                    f"the last utterance was heard after {latency_ms:.0f} ms "
+                    f"({name}: {limits[name]:g}): {advice}"
+                )
+                return
 
 
 class Diagnostics:
@@ -44,7 +86,7 @@ class Diagnostics:
         status.name = f"{self._node.get_fully_qualified_name()}: speech"
         status.hardware_id = self._node.get_fully_qualified_name().lstrip("/")
         status.level = ERROR if health.errors else WARN if health.warnings else OK
-        status.message = "; ".join(health.errors + health.warnings) or "ready"
+        status.message = health.message
         status.values = [
             KeyValue(key=key, value=_text(value)) for key, value in health.values.items()
         ]

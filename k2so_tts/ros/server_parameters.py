@@ -70,6 +70,18 @@ PARAMETERS = (
     Parameter(
         "stream_timeout", 10.0, "Seconds without a piece that end a streamed text.", 0.5, 600.0
     ),
-    Parameter("warn_latency_ms", 300.0, "Perceived latency that is a warning.", 1.0, 60_000.0),
-    Parameter("error_latency_ms", 2000.0, "Perceived latency that is an error.", 1.0, 60_000.0),
+    Parameter(
+        "warn_real_time_factor",
+        1.0,
+        "Seconds an engine takes for a second of speech, above which it is a warning.",
+        0.001,
+        1000.0,
+        live=True,
+    ),
+    Parameter(
+        "warn_latency_ms", 300.0, "Perceived latency that is a warning.", 1.0, 60_000.0, live=True
+    ),
+    Parameter(
+        "error_latency_ms", 2000.0, "Perceived latency that is an error.", 1.0, 60_000.0, live=True
+    ),
 )

@@ -12,13 +12,14 @@ from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import TimeReference
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
 
 from k2so_tts.audio import Chunk, Pcm
 from k2so_tts.engines import EngineError, UnknownVoice
-from k2so_tts.metrics import Rolling, Spoken
-from k2so_tts.ros.diagnostics import Diagnostics, Health
+from k2so_tts.metrics import Spoken
+from k2so_tts.ros.clocks import SenderClock, describe_offset
+from k2so_tts.ros.diagnostics import Diagnostics, Figure, Health
 from k2so_tts.ros.goals import QUEUE, REJECT, Outcome, QueueSettings, SpeechQueue
 from k2so_tts.ros.messages import (
     TTS,
@@ -55,8 +56,8 @@ class _Goal:
 class SpeakServer(Node):
     """Speaks goals.
 
-    Action server: `say` (audio_common_msgs/TTS). Publishes `audio` (AudioStamped) and
-    `/diagnostics`.
+    Action server: `say` (audio_common_msgs/TTS). Publishes `audio` (AudioStamped),
+    `~/perceived_latency_ms` (Float32, once per utterance) and `/diagnostics`.
     Subscribes to `playhead` (TimeReference) and `say_stream` (String). Service `~/stop` (Trigger).
     Parameters: `PARAMETERS`.
 
@@ -81,7 +82,10 @@ class SpeakServer(Node):
         self._rejected = 0
         self._last: Spoken | None = None
         self._players_told = 0
-        self._latency, self._first_chunk = Rolling(), Rolling()
+        self._latency = Figure("perceived_latency_ms", 1000)
+        self._first_chunk = Figure("time_to_first_chunk_ms", 1000)
+        self._real_time_factor = Figure("real_time_factor")
+        self._player_clock: SenderClock | None = None
         self._speaker = Speaker(self, _queue_settings(self._settings.values))
         self._settings.on_change(self._apply)
 
@@ -89,6 +93,7 @@ class SpeakServer(Node):
         self.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
         self.create_subscription(Bool, "is_speaking", self._on_speaking, state_qos())
         self.create_subscription(String, "say_stream", self._on_piece, 100)
+        self._latency_topic = self.create_publisher(Float32, "~/perceived_latency_ms", 10)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self._diagnostics = Diagnostics(self, self._examine)
         self._speaker.start()
@@ -203,6 +208,9 @@ class SpeakServer(Node):
     def _on_playhead(self, message: TimeReference) -> None:
         stamp_ns = to_nanoseconds(message.time_ref)
         self._speaker.post(lambda queue: queue.playhead(stamp_ns))
+        if self._player_clock is None:
+            self._player_clock = SenderClock()
+        self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())
 
     def _on_speaking(self, _: Bool) -> None:
         self._speaker.post(SpeechQueue.player_seen)
@@ -288,12 +296,11 @@ class SpeakServer(Node):
         spoken = speech.spoken()
         if outcome is Outcome.SUCCEEDED and speech.sent:
             self._last = spoken
-            for rolling, value in (
-                (self._latency, spoken.perceived_latency_s),
-                (self._first_chunk, spoken.first_chunk_s),
-            ):
-                if value is not None:
-                    rolling.add(value)
+            self._latency.add(spoken.perceived_latency_s)
+            self._first_chunk.add(spoken.first_chunk_s)
+            self._real_time_factor.add(spoken.real_time_factor)
+            if self._latency.last is not None:
+                self._latency_topic.publish(Float32(data=self._latency.last))
         if reason is not None:
             self.get_logger().warning(f"ended after {text!r}: {reason}")
         goal = self._goals.get(speech.key)
@@ -334,31 +341,43 @@ class SpeakServer(Node):
         values["goals_rejected"] = self._rejected
         for outcome, count in self._outcomes.items():
             values[f"goals_{outcome.value}"] = count
+        for figure in (self._latency, self._first_chunk, self._real_time_factor):
+            values.update(figure.values())
         if last is not None:
-            for key, seconds in (
-                ("perceived_latency_ms", last.perceived_latency_s),
-                ("time_to_first_chunk_ms", last.first_chunk_s),
-            ):
-                if seconds is not None:
-                    values[key] = 1000 * seconds
             values["duration_s"] = last.duration_s
-            if last.real_time_factor is not None:
-                values["real_time_factor"] = last.real_time_factor
-        health.add_rolling("perceived_latency_ms", self._latency, 1000)
-        health.add_rolling("time_to_first_chunk_ms", self._first_chunk, 1000)
-        self._judge(health, last)
+        if self._player_clock is not None:
+            values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6
+        self._judge(health)
         return health
 
-    def _judge(self, health: Health, last: Spoken | None) -> None:
+    def _judge(self, health: Health) -> None:
         health.errors += self._faults.values()
-        if last is None or last.perceived_latency_s is None:
-            return
-        latency_ms = 1000 * last.perceived_latency_s
-        message = f"perceived latency was {latency_ms:.0f} ms: the engine or the player is slow"
-        if latency_ms > self._settings["error_latency_ms"]:
-            health.errors.append(message)
-        elif latency_ms > self._settings["warn_latency_ms"]:
-            health.warnings.append(message)
+        if self._latency.last is not None:
+            health.judge_latency(self._latency.last, self._settings.values, self._advice())
+        factor = self._real_time_factor.last
+        if factor is not None and factor > self._settings["warn_real_time_factor"]:
+            health.warnings.append(
+                f"the engine took {factor:.2f} s for a second of the last utterance "
+                f"(warn_real_time_factor: {self._settings['warn_real_time_factor']:g}), so speech "
+                "will run dry: choose a faster engine or voice"
+            )
+        if self._player_clock is not None and self._player_clock.offset_ns:
+            offset = describe_offset("the player", self._player_clock.offset_ns)
+            health.notes.append(f"{offset}; the latencies here are by this node's clock alone")
+
+    def _advice(self) -> str:
+        """What to do about the latency of the last utterance."""
+        assert self._latency.last is not None
+        engine_ms = self._first_chunk.last or 0.0
+        if engine_ms > self._latency.last / 2:
+            remedy = "choose a faster engine or voice"
+            if not self._settings["streaming"]:
+                remedy = "set streaming to true"
+            return f"{engine_ms:.0f} ms of it until the engine's first chunk; {remedy}"
+        return (
+            f"{self._latency.last - engine_ms:.0f} ms of it after the first chunk; see "
+            "buffering_ms and device_xruns of audio_player"
+        )
 
 
 def _queue_settings(settings: Mapping[str, Any]) -> QueueSettings:

@@ -16,8 +16,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from k2so_tts.audio import Pcm
+from k2so_tts.commands import bench, compare
 from k2so_tts.engines import Engine, EngineError, Prosody, create_engine, engine_names
-from k2so_tts.measure import MeasureError, comparing
+from k2so_tts.measure import MeasureError
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
 from k2so_tts.synthesis import Manner, Synthesis, samples_of
@@ -72,8 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     send = commands.add_parser("send", help="have speak_server say something")
     _add_send_arguments(send)
 
-    comparing.add_arguments(
+    compare.add_arguments(
         commands.add_parser("compare", help="speak one text whole and streamed, and compare")
+    )
+
+    bench.add_arguments(
+        commands.add_parser("bench", help="measure latency and cost, over ROS and without it")
     )
 
     voices = commands.add_parser("voices", help="list the engines and voices at hand")
@@ -198,9 +203,9 @@ def _describe(engine: Engine) -> str:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    """Check everything; the exit code is 0 if a text can be samples_of without ROS."""
+    """Check everything; the exit code is 0 if a text can be spoken without ROS."""
     table = Table("", "what", "found, or how to get it")
-    samples_of = True
+    spoken = True
     for needed, name, check in (
         (True, "engine espeak", _check_espeak),
         (True, "sound device", _check_devices),
@@ -208,10 +213,10 @@ def _doctor(_: argparse.Namespace) -> int:
         (False, "audio_common_msgs", _check_interfaces),
     ):
         found, words = _try(check)
-        samples_of = samples_of and (found or not needed)
+        spoken = spoken and (found or not needed)
         table.add_row("[green]ok[/]" if found else "[red]missing[/]", name, words)
     console.print(table)
-    return 0 if samples_of else 1
+    return 0 if spoken else 1
 
 
 def _try(check: Callable[[], str]) -> tuple[bool, str]:

@@ -52,9 +52,17 @@ class _Log:
 
 
 def speak(
-    engine: Engine, text: str, manner: Manner, settings: PlayerSettings, *, streaming: bool = True
+    engine: Engine,
+    text: str,
+    manner: Manner,
+    settings: PlayerSettings,
+    *,
+    streaming: bool = True,
+    cut: bool = False,
 ) -> tuple[Utterance, Pcm]:
     """Speak a text on a device that runs already; what was measured, and what was played.
+
+    With `cut` it ends soon after its first frame was heard.
 
     Raises:
         EngineError: the engine failed.
@@ -64,7 +72,7 @@ def speak(
     synthesis = Synthesis(engine, text, manner, streaming=streaming)
     log = _Log()
     heard = play(
-        _noted(synthesis, log),
+        _noted(synthesis, log, cut=cut),
         engine.sample_rate,
         settings,
         lambda position: log.heard.append((time.monotonic(), position)),
@@ -83,18 +91,20 @@ def speak(
     return utterance, np.concatenate([NOTHING, *(pcm for _, pcm in log.chunks)])
 
 
-def _noted(synthesis: Synthesis, log: _Log) -> Iterator[Pcm]:
+def _noted(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
     """The chunks of a synthesis, each noted as it is handed on. The text is given now."""
     log.given_at = time.monotonic()
     for pcm in samples_of(synthesis):
         if len(pcm):
             log.chunks.append((time.monotonic(), pcm))
             yield pcm
+        if cut and log.heard:
+            return
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One text samples_of traditionally (made whole, then played) and streamed."""
+    """One text spoken traditionally (made whole, then played) and streamed."""
 
     engine: str
     traditional: Utterance

@@ -38,20 +38,29 @@ class SpeechRefused(Exception):
     """There is no server, or it did not accept the goal."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Measured:
     """One goal: its end, the text that was heard, and times in seconds after it was sent.
 
-    `first_frame_s` is when the first frame left the player's device, by the player's clock; None
-    when no player told it.
+    `chunks`: when each came over the wire, and its seconds. `heard`: when a frame left the player's
+    device, by the player's clock, and how many seconds of the goal lie before that frame; the
+    first pair is the first frame. Empty when no player told.
     """
 
     status: str
     text: str
     accepted_s: float
     result_s: float
-    first_chunk_s: float | None = None
-    first_frame_s: float | None = None
+    chunks: tuple[tuple[float, float], ...]
+    heard: tuple[tuple[float, float], ...]
+
+    @property
+    def first_chunk_s(self) -> float | None:
+        return self.chunks[0][0] if self.chunks else None
+
+    @property
+    def first_frame_s(self) -> float | None:
+        return self.heard[0][0] if self.heard else None
 
 
 class SpeechClient:
@@ -65,8 +74,9 @@ class SpeechClient:
         )
         self._client: Any = ActionClient(self._node, TTS, "say")
         self._goal_sent_ns = 0
-        self._first_chunk_ns: int | None = None
-        self._first_frame_ns: int | None = None
+        self._start_ns = 0
+        self._chunks: list[tuple[float, float]] = []
+        self._heard: list[tuple[float, float]] = []
         self._node.create_subscription(AudioStamped, "audio", self._on_audio, speech_qos())
         self._node.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -125,7 +135,7 @@ class SpeechClient:
             if heard >= cancel_after:
                 handle.cancel_goal_async()
 
-        self._first_chunk_ns = self._first_frame_ns = None
+        self._chunks, self._heard = [], []
         goal = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
         sent = time.monotonic()
         self._goal_sent_ns = self._node.get_clock().now().nanoseconds
@@ -143,12 +153,12 @@ class SpeechClient:
             response.result.text,
             accepted_s,
             time.monotonic() - sent,
-            self._after_sending(self._first_chunk_ns),
-            self._after_sending(self._first_frame_ns),
+            tuple(self._chunks),
+            tuple(self._heard),
         )
 
-    def _after_sending(self, moment_ns: int | None) -> float | None:
-        return None if moment_ns is None else (moment_ns - self._goal_sent_ns) / NANOSECONDS
+    def _after_sending(self, moment_ns: int) -> float:
+        return (moment_ns - self._goal_sent_ns) / NANOSECONDS
 
     @staticmethod
     def _wait(future: Any, timeout: float) -> Any:
@@ -159,10 +169,16 @@ class SpeechClient:
         return future.result()
 
     def _on_audio(self, message: AudioStamped) -> None:
-        if self._first_chunk_ns is None and message.audio.info.chunk:
-            self._first_chunk_ns = self._node.get_clock().now().nanoseconds
+        now_ns = self._node.get_clock().now().nanoseconds
+        info = message.audio.info
+        if info.chunk:
+            if not self._chunks:
+                self._start_ns = to_nanoseconds(message.header.stamp)
+            self._chunks.append((self._after_sending(now_ns), info.chunk / info.rate))
 
     def _on_playhead(self, message: TimeReference) -> None:
         due_ns = to_nanoseconds(message.time_ref)
-        if self._first_frame_ns is None and due_ns >= self._goal_sent_ns:
-            self._first_frame_ns = to_nanoseconds(message.header.stamp)
+        if due_ns >= self._goal_sent_ns:
+            position = (due_ns - self._start_ns) / NANOSECONDS
+            heard_s = self._after_sending(to_nanoseconds(message.header.stamp))
+            self._heard.append((heard_s, position))

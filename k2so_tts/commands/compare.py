@@ -1,4 +1,4 @@
-"""`k2so-tts compare`: one text samples_of traditionally and streamed, for the engines at hand."""
+"""`k2so-tts compare`: one text spoken traditionally and streamed, for the engines at hand."""
 
 from __future__ import annotations
 
@@ -15,22 +15,16 @@ from rich.table import Table
 from k2so_tts.engines import EngineError, EngineUnavailable, create_engine, engine_names
 from k2so_tts.measure.local import Comparison, choose_device, compare
 from k2so_tts.measure.machine import describe, lines
+from k2so_tts.measure.texts import PARAGRAPH, WARM_UP
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.playback.devices import SPECIFICATIONS
 from k2so_tts.synthesis import Manner, Synthesis, samples_of
 from k2so_tts.text import clean
 
-TEXT = (
-    "I am K-2SO. The traditional way is to make everything first, and only then to speak. "
-    "I begin with the first words while I am still making the last ones. "
-    "Nobody has to wait, and what you hear is the same to the last sample."
-)
-_WARM_UP = "Ready."
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--engine", choices=engine_names(), help="only this one")
-    parser.add_argument("--text", default=TEXT, help="what to say, several sentences at best")
+    parser.add_argument("--text", default=PARAGRAPH, help="what to say, several sentences at best")
     parser.add_argument("--voice", default="", help="a voice or language of the engine")
     parser.add_argument("--device", default="auto", help=SPECIFICATIONS)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -68,7 +62,7 @@ def _compare(name: str, text: str, voice: str, settings: PlayerSettings) -> Comp
         except EngineUnavailable as error:
             return str(error)
         manner = Manner(engine.find_voice(voice or engine.default_voice))
-        for _ in samples_of(Synthesis(engine, _WARM_UP, manner)):
+        for _ in samples_of(Synthesis(engine, WARM_UP, manner)):
             pass
         return compare(name, engine, text, manner, settings)
 

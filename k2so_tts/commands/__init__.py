@@ -1,0 +1,1 @@
+"""The commands of `k2so-tts` that are too long for `cli.py`."""

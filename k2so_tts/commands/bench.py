@@ -1,0 +1,199 @@
+"""`k2so-tts bench`: how long each step takes and what it costs, over ROS and without it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from k2so_tts.engines import create_engine, engine_names
+from k2so_tts.measure import MeasureError, Utterance
+from k2so_tts.measure.local import choose_device, speak
+from k2so_tts.measure.machine import describe, lines
+from k2so_tts.measure.ratios import ratios
+from k2so_tts.measure.results import Results, ratios_table
+from k2so_tts.measure.texts import LONG, PARAGRAPH, SHORT, WARM_UP
+from k2so_tts.playback import PlayerSettings
+from k2so_tts.playback.devices import SPECIFICATIONS
+from k2so_tts.synthesis import Manner, Synthesis, samples_of
+
+_SWITCH_SECONDS = 0.0005
+"""As in the nodes: the client's threads must not wait for each other."""
+_CHECK_ROUNDS = 15
+_CHECK_TRIES = 2
+_LOCAL_GOALS = 10
+_CROWD_SECONDS = 20.0
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--engine", default="espeak", choices=engine_names())
+    parser.add_argument("--device", default="auto", help=SPECIFICATIONS)
+    parser.add_argument("--goals", type=_count, default=30, help="how often each thing is measured")
+    parser.add_argument("--seed", type=int, default=0, help="of the order in which they are")
+    parser.add_argument(
+        "--seconds", type=_count, default=60, help="of speech to measure the cost of, 0 for none"
+    )
+    parser.add_argument(
+        "--robots", type=_counts, default=(1, 4, 16), help="at once on this machine (1,4,16)"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write all that was measured")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw where the time went (PNG)")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only the ratios; exit code 1 if one exceeds its bound, twice",
+    )
+    parser.set_defaults(command=run)
+
+
+def _count(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(",") if part)
+
+
+def run(options: Namespace) -> int:
+    """The exit code is 0 when every ratio holds."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    if options.plot:
+        _plotting()
+    device, device_name = choose_device(options.device)
+    settings = PlayerSettings(device=device)
+    facts = {
+        **describe(),
+        "device": f"{device_name}, blocks of {settings.block_frames} frames",
+        "engine": options.engine,
+        "prebuffer": f"{settings.prebuffer_chunks} chunks",
+        "seed": str(options.seed),
+    }
+    console.print(lines(facts), markup=False)
+    results = Results(facts)
+    if options.check:
+        return _check(results, settings, options)
+    _measure(results, settings, options)
+    for table in results.tables():
+        console.print()
+        console.print(table)
+    console.print(f"\nunderruns of all goals that were heard whole: {results.underruns}")
+    if options.json:
+        options.json.write_text(json.dumps(results.document(), indent=2) + "\n")
+    if options.plot:
+        _plotting()(results.utterances, lines(facts), options.plot)
+    return int(not all(ratio.holds for ratio in results.ratios))
+
+
+def _check(results: Results, settings: PlayerSettings, options: Namespace) -> int:
+    """Measure the ratios alone, again if one exceeds its bound: a busy machine may be the cause."""
+    for _ in range(_CHECK_TRIES):
+        _measure_side_by_side(results, settings, options, _CHECK_ROUNDS, cut=True)
+        console.print()
+        console.print(ratios_table(results.ratios))
+        if all(ratio.holds for ratio in results.ratios):
+            return 0
+    return 1
+
+
+def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> None:
+    _measure_side_by_side(results, settings, options, options.goals, cut=False)
+    _measure_locally(results, settings, options)
+    if options.seconds:
+        from k2so_tts.ros.crowd import crowd
+
+        for robots in options.robots:
+            with _progress(f"{robots} robots", 1):
+                results.crowds.append(crowd(robots, options.engine, _CROWD_SECONDS))
+
+
+def _measure_side_by_side(
+    results: Results, settings: PlayerSettings, options: Namespace, rounds: int, *, cut: bool
+) -> None:
+    """Over ROS: everything that needs one robot."""
+    from k2so_tts.ros import bench
+
+    with bench.bench_robot(options.engine, settings.device) as (robot, client):
+        with _progress("goals over ROS, and the bare pipe", rounds) as on_round:
+            found = bench.side_by_side(
+                client, settings, rounds, options.seed, cut=cut, on_round=on_round
+            )
+        results.ratios = ratios(found.first_frames)
+        if cut:
+            return
+        for name, goals in (
+            (f"{len(SHORT.split())} words, over ROS", found.short),
+            (f"{len(LONG.split())} words, over ROS", found.long),
+            (f"{len(LONG.split())} words made whole first, over ROS", found.traditional),
+        ):
+            results.steps[name] = {
+                "accepted": [goal.accepted_s for goal in goals],
+                "first chunk on the wire": [goal.chunks[0][0] for goal in goals],
+                "first frame at the device": bench.first_frames(goals),
+            }
+        results.steps[f"{len(SHORT.split())} words, espeak-ng into a bare pipe"] = {
+            "first frame at the device": found.pipe
+        }
+        with _progress("whole utterances over ROS", 1):
+            results.utterances += bench.timelines(client)
+        results.underruns = int(client.status("audio_player")["underruns"])
+        if options.seconds:
+            with _progress("cost over ROS", 1):
+                results.costs = bench.costs(robot, client, options.seconds)
+
+
+def _measure_locally(results: Results, settings: PlayerSettings, options: Namespace) -> None:
+    """Without ROS: the engine and the player in this process."""
+    engine = create_engine(options.engine)
+    goals = min(_LOCAL_GOALS, options.goals)
+    with closing(engine), _progress("without ROS", 2 * goals + 1) as advance:
+        engine.load()
+        manner = Manner(engine.find_voice(engine.default_voice))
+        for _ in samples_of(Synthesis(engine, WARM_UP, manner)):
+            pass
+        for text in (SHORT, LONG):
+            spoken = []
+            for _ in range(goals):
+                spoken.append(speak(engine, text, manner, settings, cut=text is LONG)[0])
+                advance()
+            results.steps[f"{len(text.split())} words, without ROS"] = _steps(spoken)
+        whole, _ = speak(engine, PARAGRAPH, manner, settings)
+        results.utterances.append(whole)
+
+
+def _steps(spoken: list[Utterance]) -> dict[str, list[float]]:
+    return {
+        "first chunk made": [utterance.first_chunk_s for utterance in spoken],
+        "first frame at the device": [utterance.first_frame_s for utterance in spoken],
+    }
+
+
+@contextmanager
+def _progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
+    """A bar on the terminal's error stream, so that what is printed can be piped."""
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=steps)
+        yield lambda: bar.advance(task)
+
+
+def _plotting() -> Callable[[list[Utterance], str, Path], None]:
+    """What draws. Raises `MeasureError` where that can't be."""
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError as error:
+        raise MeasureError(
+            "--plot needs matplotlib: 'pip install matplotlib', or apt's python3-matplotlib"
+        ) from error
+    from k2so_tts.measure.plot import plot
+
+    return plot

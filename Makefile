@@ -15,11 +15,11 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test demo compare bench lint clean
+.PHONY: help setup build test demo compare bench bench-check lint clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
@@ -37,8 +37,12 @@ demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
 compare: build ## the set-up, then speak one text whole and streamed (COMPARE_ARGS="--device null")
 	@. ./env.sh && exec k2so-tts compare $(COMPARE_ARGS)
 
-bench: build .venv/.debian-test $(venv)/.test ## the set-up, then measure latency on a virtual sound card
-	@. ./env.sh && exec python benchmarks/latency.py
+bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then measure latency and cost on a virtual sound card
+	@mkdir -p $(log)
+	@. ./env.sh && exec python benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
+
+bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
+	@. ./env.sh && exec python benchmarks/latency.py --check
 
 lint: $(venv)/.test ## ruff and mypy
 	@$(venv)/bin/ruff check
@@ -78,6 +82,10 @@ $(install)/.audio_common_msgs: $(shell find interfaces) $(venv)/.ros | $(venv)/.
 
 $(venv)/.test: requirements/test.txt $(venv)/.python | $(venv)/.common
 	@tools/step "set-up for tests 2/2: Python packages" $(log)/test.log tools/pip_install $(venv) $<
+	@touch $@
+
+$(venv)/.plot: requirements/plot.txt $(venv)/.python | $(venv)/.common
+	@tools/step "set-up for plots: Python packages" $(log)/plot.log tools/pip_install $(venv) $<
 	@touch $@
 
 requirements/%.txt:

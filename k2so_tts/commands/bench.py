@@ -6,8 +6,9 @@ import importlib
 import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +32,10 @@ _CHECK_TRIES = 2
 _LOCAL_GOALS = 10
 _CROWD_SECONDS = 20.0
 
-console = Console(highlight=False, soft_wrap=True)
+_WIDTH = 160
+"""Of what is printed into a file: tables are not wrapped."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -91,7 +95,7 @@ def run(options: Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(results.document(), indent=2) + "\n")
     if options.plot:
-        _plotting()(results.utterances, lines(facts), options.plot)
+        _plotting()(results.utterances, settings.prebuffer_chunks, lines(facts), options.plot)
     return int(not all(ratio.holds for ratio in results.ratios))
 
 
@@ -168,7 +172,7 @@ def _measure_locally(results: Results, settings: PlayerSettings, options: Namesp
                 advance()
             results.steps[f"{len(text.split())} words, without ROS"] = _steps(spoken)
         whole, _ = speak(engine, PARAGRAPH, manner, settings)
-        results.utterances.append(whole)
+        results.utterances.append(replace(whole, name="a paragraph, without ROS"))
 
 
 def _steps(spoken: list[Utterance]) -> dict[str, list[float]]:
@@ -186,7 +190,7 @@ def _progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _plotting() -> Callable[[list[Utterance], str, Path], None]:
+def _plotting() -> Callable[[Sequence[Utterance], int, str, Path], None]:
     """What draws. Raises `MeasureError` where that can't be."""
     try:
         importlib.import_module("matplotlib")

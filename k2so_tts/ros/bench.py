@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import time
@@ -24,6 +25,7 @@ from k2so_tts.ros.robot import Robot, running
 
 START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
+_GOAL_SECONDS = 600.0
 _REST_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
 _CUT_SECONDS = 0.05
@@ -79,8 +81,9 @@ class BenchClient(SpeechClient):
     def speak(self, text: str, *, streaming: bool = True, cut: bool = False) -> Measured:
         """Say a text in the one way or the other. Raises `MeasureError` if it was not heard."""
         self.set_streaming(streaming)
-        cut_after = {"cancel_after": _CUT_SECONDS} if cut else {}
-        measured = self.say(text, timeout=600.0, **cut_after)
+        measured = self.say(
+            text, cancel_after=_CUT_SECONDS if cut else math.inf, timeout=_GOAL_SECONDS
+        )
         if not measured.heard or not measured.chunks:
             raise MeasureError(f"a goal {measured.status} unheard: {text[:40]!r}")
         if measured.status != "succeeded" and not cut:

@@ -118,7 +118,8 @@ def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> 
 
         for robots in options.robots:
             with _progress(f"{robots} robots", 1):
-                results.crowds.append(crowd(robots, options.engine, _CROWD_SECONDS))
+                seconds = min(_CROWD_SECONDS, options.seconds)
+                results.crowds.append(crowd(robots, options.engine, seconds))
 
 
 def _measure_side_by_side(

@@ -5,9 +5,8 @@ SHORT = "Hello, I am K-2SO."
 LONG = "the robot said that it would be here to help you again today " * 77
 """1001 words, without a punctuation mark that would let it be cut."""
 PARAGRAPH = (
-    "I am K-2SO. The traditional way is to make everything first, and only then to speak. "
-    "I begin with the first words while I am still making the last ones. "
+    "I am K-2SO. I begin with the first words while I am still making the last ones. "
     "Nobody has to wait, and what you hear is the same to the last sample."
 )
-MINUTE = f"{PARAGRAPH} " * 12
+MINUTE = f"{PARAGRAPH} " * 20
 """More than two minutes of it."""

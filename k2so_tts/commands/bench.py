@@ -101,13 +101,17 @@ def run(options: Namespace) -> int:
 
 def _check(results: Results, settings: PlayerSettings, options: Namespace) -> int:
     """Measure the ratios alone, again if one exceeds its bound: a busy machine may be the cause."""
-    for _ in range(_CHECK_TRIES):
+    return int(not any(_check_once(results, settings, options) for _ in range(_CHECK_TRIES)))
+
+
+def _check_once(results: Results, settings: PlayerSettings, options: Namespace) -> bool:
+    try:
         _measure_side_by_side(results, settings, options, _CHECK_ROUNDS, cut=True)
-        console.print()
-        console.print(ratios_table(results.ratios))
-        if all(ratio.holds for ratio in results.ratios):
-            return 0
-    return 1
+    except MeasureError as error:
+        console.print(str(error), markup=False)
+        return False
+    console.print(ratios_table(results.ratios))
+    return all(ratio.holds for ratio in results.ratios)
 
 
 def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> None:

@@ -20,12 +20,13 @@ from k2so_tts.measure.cost import Cost, Meter
 from k2so_tts.measure.local import BarePipe
 from k2so_tts.measure.texts import LONG, MINUTE, PARAGRAPH, SHORT, WARM_UP
 from k2so_tts.playback import PlayerSettings
-from k2so_tts.ros.client import Measured, SpeechClient
+from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
 from k2so_tts.ros.robot import Robot, running
 
 START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
-_GOAL_SECONDS = 600.0
+_GOAL_SECONDS, _WHOLE_SECONDS = 60.0, 600.0
+"""For a goal that is streamed, and for one that is made whole first."""
 _REST_SECONDS = 3.0
 _LOOK_SECONDS = 0.02
 _CUT_SECONDS = 0.05
@@ -81,9 +82,14 @@ class BenchClient(SpeechClient):
     def speak(self, text: str, *, streaming: bool = True, cut: bool = False) -> Measured:
         """Say a text in the one way or the other. Raises `MeasureError` if it was not heard."""
         self.set_streaming(streaming)
-        measured = self.say(
-            text, cancel_after=_CUT_SECONDS if cut else math.inf, timeout=_GOAL_SECONDS
-        )
+        try:
+            measured = self.say(
+                text,
+                cancel_after=_CUT_SECONDS if cut else math.inf,
+                timeout=_GOAL_SECONDS if streaming else _WHOLE_SECONDS,
+            )
+        except (SpeechRefused, TimeoutError) as error:
+            raise MeasureError(str(error)) from error
         if not measured.heard or not measured.chunks:
             raise MeasureError(f"a goal {measured.status} unheard: {text[:40]!r}")
         if measured.status != "succeeded" and not cut:

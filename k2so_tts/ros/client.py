@@ -126,13 +126,14 @@ class SpeechClient:
             TimeoutError: it took longer than `timeout` seconds.
         """
         heard = 0.0
+        handle: Any = None
 
         def on_feedback(message: Any) -> None:
             nonlocal heard
             info = message.feedback.audio.audio.info
             heard += info.chunk / info.rate
             on_heard(heard)
-            if heard >= cancel_after:
+            if heard >= cancel_after and handle is not None:
                 handle.cancel_goal_async()
 
         self._chunks, self._heard = [], []
@@ -143,6 +144,8 @@ class SpeechClient:
         accepted_s = time.monotonic() - sent
         if not handle.accepted:
             raise SpeechRefused("the goal was refused; speak_server's log says why")
+        if heard >= cancel_after:  # so soon that the feedback did not know the goal yet
+            handle.cancel_goal_async()
         try:
             response = self._wait(handle.get_result_async(), timeout)
         except BaseException:

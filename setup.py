@@ -22,6 +22,7 @@ setup(
         (f"share/{package}/config", glob("config/*")),
     ],
     install_requires=["numpy", "rich", "sounddevice", "soxr"],
+    extras_require={"plot": ["matplotlib"]},
     entry_points={
         "console_scripts": [
             "speak_server = k2so_tts.ros.main:speak_server",

@@ -26,9 +26,9 @@ class Ratio:
 
 
 BOUNDS = {
-    "streamed_over_traditional": 0.5,
-    "long_over_short": 2.0,
-    "nodes_over_bare_pipe": 2.0,
+    "streamed_over_traditional": 0.3,
+    "long_over_short": 1.75,
+    "nodes_over_bare_pipe": 1.75,
 }
 """From many runs on two cores, idle and busy (see docs/latency.md), with room for noise. What they
 are to notice is far beyond: a text that is waited for whole, an engine that is started anew.

@@ -32,6 +32,7 @@ _STATUS = {
     GoalStatus.STATUS_ABORTED: "aborted",
 }
 _CANCEL_SECONDS = 5.0
+_JOIN_SECONDS = 5.0
 
 
 class SpeechRefused(Exception):
@@ -86,8 +87,8 @@ class SpeechClient:
 
     def close(self) -> None:
         """Leave ROS and join the thread."""
-        self._executor.shutdown(1.0)
-        self._thread.join(1.0)
+        self._executor.shutdown(_JOIN_SECONDS)
+        self._thread.join(_JOIN_SECONDS)
         self._client.destroy()
         self._node.destroy_node()
         self._context.try_shutdown()

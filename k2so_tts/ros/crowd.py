@@ -27,6 +27,7 @@ from k2so_tts.ros.robot import running
 
 _REST_SECONDS = 1.0
 _START_SECONDS = 120.0
+_JOIN_SECONDS = 5.0
 
 
 def crowd(robots: int, engine: str, seconds: float) -> Crowd:
@@ -93,8 +94,8 @@ class _Choir:
 
     def close(self) -> None:
         """Leave ROS and join the thread."""
-        self._executor.shutdown(1.0)
-        self._thread.join(1.0)
+        self._executor.shutdown(_JOIN_SECONDS)
+        self._thread.join(_JOIN_SECONDS)
         for client in self._clients.values():
             client.destroy()
         self._node.destroy_node()

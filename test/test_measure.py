@@ -19,6 +19,7 @@ from k2so_tts.measure.local import choose_device
 from k2so_tts.measure.machine import describe
 from k2so_tts.measure.ratios import BOUNDS, ratios
 from k2so_tts.measure.results import Crowd, Results, quantiles_ms
+from k2so_tts.playback import PlayerSettings
 from k2so_tts.ros.bench import bench_robot
 
 TIMEOUT = 60.0
@@ -219,15 +220,24 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured() -> N
     assert not result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--goals", "-1"], ["--robots", "1,x"], ["--seconds", "a"]])
-def test_numbers_that_are_none_are_named(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "least"),
+    [
+        (["--goals", "0"], 1),
+        (["--robots", "1,x"], 1),
+        (["--robots", "0"], 1),
+        (["--seconds", "-1"], 0),
+        (["--seconds", "a"], 0),
+    ],
+)
+def test_numbers_that_make_no_sense_are_named(arguments: list[str], least: int) -> None:
     result = run("k2so-tts", "bench", *arguments)
     assert result.returncode == 2
-    assert "is not a whole number of 0 or more" in result.stderr
+    assert f"is not a whole number of {least} or more" in result.stderr
 
 
 def test_goals_that_are_cut_as_soon_as_they_are_heard_end_at_once() -> None:
-    with bench_robot("espeak", "null") as (_, client):
+    with bench_robot("espeak", PlayerSettings(device="null")) as (_, client):
         goals = [client.speak("This is not heard to its end. " * 9, cut=True) for _ in range(10)]
     assert {goal.status for goal in goals} == {"canceled"}
     assert all(goal.result_s < goal.first_frame_s + 5.0 for goal in goals if goal.first_frame_s)

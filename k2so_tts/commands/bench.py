@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress
@@ -19,11 +20,14 @@ from k2so_tts.measure import MeasureError, Utterance
 from k2so_tts.measure.local import choose_device, speak
 from k2so_tts.measure.machine import describe, lines
 from k2so_tts.measure.ratios import ratios
-from k2so_tts.measure.results import Results, ratios_table
+from k2so_tts.measure.results import Results
 from k2so_tts.measure.texts import LONG, PARAGRAPH, SHORT, WARM_UP
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.playback.devices import SPECIFICATIONS
 from k2so_tts.synthesis import Manner, Synthesis, samples_of
+
+if TYPE_CHECKING:
+    from k2so_tts.ros.bench import BenchClient
 
 _SWITCH_SECONDS = 0.0005
 """As in the nodes: the client's threads must not wait for each other."""
@@ -41,7 +45,18 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--engine", default="espeak", choices=engine_names())
     parser.add_argument("--device", default="auto", help=SPECIFICATIONS)
-    parser.add_argument("--goals", type=_count, default=30, help="how often each thing is measured")
+    parser.add_argument(
+        "--goals", type=_positive, default=30, help="how often each thing is measured"
+    )
+    parser.add_argument(
+        "--block-frames", type=_count, default=PlayerSettings.block_frames, help="of the device"
+    )
+    parser.add_argument(
+        "--device-latency",
+        type=float,
+        default=PlayerSettings.device_latency,
+        help="seconds of sound it holds; 0: as little as it can",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the order in which they are")
     parser.add_argument(
         "--seconds", type=_count, default=60, help="of speech to measure the cost of, 0 for none"
@@ -65,8 +80,14 @@ def _count(text: str) -> int:
     raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
 
 
+def _positive(text: str) -> int:
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+
+
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(_count(part) for part in text.split(",") if part)
+    return tuple(_positive(part) for part in text.split(",") if part)
 
 
 def run(options: Namespace) -> int:
@@ -75,10 +96,15 @@ def run(options: Namespace) -> int:
     if options.plot:
         _plotting()
     device, device_name = choose_device(options.device)
-    settings = PlayerSettings(device=device)
+    settings = PlayerSettings(
+        device=device,
+        block_frames=options.block_frames,
+        device_latency=options.device_latency,
+    )
     facts = {
         **describe(),
-        "device": f"{device_name}, blocks of {settings.block_frames} frames",
+        "device": f"{device_name}, blocks of {settings.block_frames} frames, "
+        f"latency {settings.device_latency or 'as low as it can'}",
         "engine": options.engine,
         "prebuffer": f"{settings.prebuffer_chunks} chunks",
         "seed": str(options.seed),
@@ -105,60 +131,67 @@ def _check(results: Results, settings: PlayerSettings, options: Namespace) -> in
 
 
 def _check_once(results: Results, settings: PlayerSettings, options: Namespace) -> bool:
+    from k2so_tts.ros.bench import bench_robot
+
     try:
-        _measure_side_by_side(results, settings, options, _CHECK_ROUNDS, cut=True)
+        with bench_robot(options.engine, settings) as (_, client):
+            _measure_in_turns(client, results, settings, options.seed, _CHECK_ROUNDS, cut=True)
     except MeasureError as error:
         console.print(str(error), markup=False)
         return False
-    console.print(ratios_table(results.ratios))
+    for table in results.tables():
+        console.print(table)
     return all(ratio.holds for ratio in results.ratios)
 
 
 def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> None:
-    _measure_side_by_side(results, settings, options, options.goals, cut=False)
-    _measure_locally(results, settings, options)
-    if options.seconds:
-        from k2so_tts.ros.crowd import crowd
+    from k2so_tts.ros.bench import bench_robot, costs, timelines
+    from k2so_tts.ros.crowd import crowd
 
-        for robots in options.robots:
-            with _progress(f"{robots} robots", 1):
-                seconds = min(_CROWD_SECONDS, options.seconds)
-                results.crowds.append(crowd(robots, options.engine, seconds))
-
-
-def _measure_side_by_side(
-    results: Results, settings: PlayerSettings, options: Namespace, rounds: int, *, cut: bool
-) -> None:
-    """Over ROS: everything that needs one robot."""
-    from k2so_tts.ros import bench
-
-    with bench.bench_robot(options.engine, settings.device) as (robot, client):
-        with _progress("goals over ROS, and the bare pipe", rounds) as on_round:
-            found = bench.side_by_side(
-                client, settings, rounds, options.seed, cut=cut, on_round=on_round
-            )
-        results.ratios = ratios(found.first_frames)
-        if cut:
-            return
-        for name, goals in (
-            (f"{len(SHORT.split())} words, over ROS", found.short),
-            (f"{len(LONG.split())} words, over ROS", found.long),
-            (f"{len(LONG.split())} words made whole first, over ROS", found.traditional),
-        ):
-            results.steps[name] = {
-                "accepted": [goal.accepted_s for goal in goals],
-                "first chunk on the wire": [goal.chunks[0][0] for goal in goals],
-                "first frame at the device": bench.first_frames(goals),
-            }
-        results.steps[f"{len(SHORT.split())} words, espeak-ng into a bare pipe"] = {
-            "first frame at the device": found.pipe
-        }
+    with bench_robot(options.engine, settings) as (robot, client):
+        _measure_in_turns(client, results, settings, options.seed, options.goals, cut=False)
         with _progress("whole utterances over ROS", 1):
-            results.utterances += bench.timelines(client)
+            results.utterances += timelines(client)
         results.underruns = int(client.status("audio_player")["underruns"])
         if options.seconds:
             with _progress("cost over ROS", 1):
-                results.costs = bench.costs(robot, client, options.seconds)
+                results.costs = costs(robot, client, options.seconds)
+    _measure_locally(results, settings, options)
+    for robots in options.robots if options.seconds else ():
+        with _progress(f"{robots} robots", 1):
+            seconds = min(_CROWD_SECONDS, options.seconds)
+            results.crowds.append(crowd(robots, options.engine, seconds))
+
+
+def _measure_in_turns(
+    client: BenchClient,
+    results: Results,
+    settings: PlayerSettings,
+    seed: int,
+    rounds: int,
+    *,
+    cut: bool,
+) -> None:
+    """Over ROS, and the bare pipe beside it."""
+    from k2so_tts.ros.bench import side_by_side
+
+    with _progress("goals over ROS, and a bare pipe", rounds) as on_round:
+        found = side_by_side(client, settings, rounds, seed, cut=cut, on_round=on_round)
+    results.ratios = ratios(found.first_frames)
+    short, long = (f"{len(text.split())} words" for text in (SHORT, LONG))
+    for name, goals in (
+        (f"{short}, over ROS", found.short),
+        (f"{long}, over ROS", found.long),
+        (f"{long} made whole first, over ROS", found.traditional),
+    ):
+        results.steps[name] = {
+            "accepted": [goal.accepted_s for goal in goals],
+            "first chunk on the wire": [goal.chunks[0][0] for goal in goals],
+            "first frame at the device": [goal.heard[0][0] for goal in goals],
+        }
+    results.steps[f"{short}, espeak-ng into a bare pipe"] = {
+        "first frame at the device": found.pipe
+    }
 
 
 def _measure_locally(results: Results, settings: PlayerSettings, options: Namespace) -> None:

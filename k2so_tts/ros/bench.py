@@ -104,11 +104,17 @@ class BenchClient(SpeechClient):
 
 
 @contextmanager
-def bench_robot(engine: str, device: str) -> Iterator[tuple[Robot, BenchClient]]:
+def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, BenchClient]]:
     """One robot of its own namespace, warmed up, and its client."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     namespace = f"/bench_{os.getpid()}"
-    player = {"device": device, "rest_after": _REST_SECONDS}
+    player = {
+        "device": settings.device,
+        "block_frames": settings.block_frames,
+        "device_latency": settings.device_latency,
+        "prebuffer_chunks": settings.prebuffer_chunks,
+        "rest_after": _REST_SECONDS,
+    }
     with (
         running(namespace, {"engine": engine}, player) as robot,
         closing(BenchClient(namespace)) as client,
@@ -132,11 +138,8 @@ class SideBySide:
     def first_frames(self) -> dict[str, list[float]]:
         """The times (s) to the first frame, for `ratios`."""
         goals = {"short": self.short, "long": self.long, "traditional": self.traditional}
-        return {name: first_frames(each) for name, each in goals.items()} | {"pipe": self.pipe}
-
-
-def first_frames(goals: list[Measured]) -> list[float]:
-    return [goal.heard[0][0] for goal in goals]
+        times = {name: [goal.heard[0][0] for goal in each] for name, each in goals.items()}
+        return times | {"pipe": self.pipe}
 
 
 def side_by_side(

@@ -28,6 +28,7 @@ _ANSWER_SECONDS = 10.0
 _GOAL_SECONDS, _WHOLE_SECONDS = 60.0, 600.0
 """For a goal that is streamed, and for one that is made whole first."""
 _REST_SECONDS = 3.0
+_WARM_UPS = 5
 _LOOK_SECONDS = 0.02
 _CUT_SECONDS = 0.05
 """Heard of a goal that is cut short, once its first frame was."""
@@ -79,6 +80,18 @@ class BenchClient(SpeechClient):
             time.sleep(_LOOK_SECONDS)
         return values
 
+    def warm_up(self) -> None:
+        """Say a word, again until it was heard of: at first the nodes may not know yet who listens.
+
+        Raises:
+            MeasureError: nothing is heard of it.
+        """
+        for _ in range(_WARM_UPS):
+            measured = self.say(WARM_UP, timeout=_GOAL_SECONDS)
+            if measured.chunks and measured.heard:
+                return
+        raise MeasureError(f"a goal {measured.status} unheard")
+
     def speak(self, text: str, *, streaming: bool = True, cut: bool = False) -> Measured:
         """Say a text in the one way or the other. Raises `MeasureError` if it was not heard."""
         self.set_streaming(streaming)
@@ -120,8 +133,7 @@ def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, 
         closing(BenchClient(namespace)) as client,
     ):
         client.wait_for_nodes()
-        for streaming in (True, False):
-            client.speak(WARM_UP, streaming=streaming)
+        client.warm_up()
         yield robot, client
 
 

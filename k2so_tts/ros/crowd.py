@@ -26,6 +26,7 @@ from k2so_tts.ros.messages import TTS, playhead_qos, to_nanoseconds
 from k2so_tts.ros.robot import running
 
 _REST_SECONDS = 1.0
+_WARM_UPS = 5
 _START_SECONDS = 120.0
 _JOIN_SECONDS = 5.0
 
@@ -48,8 +49,7 @@ def crowd(robots: int, engine: str, seconds: float) -> Crowd:
         ]
         choir = stack.enter_context(closing(_Choir(namespaces)))
         choir.wait_for_nodes()
-        choir.speak(WARM_UP)
-        choir.wait("the end of the first goals", lambda: not choir.speaking)
+        choir.warm_up()
         choir.speak(MINUTE)
         with Meter({"all": pids}) as meter:
             time.sleep(seconds)
@@ -118,8 +118,23 @@ class _Choir:
             ),
         )
 
+    def warm_up(self) -> None:
+        """Have all of them say a word, again until every player was heard of: at first they may not
+        know yet who listens. Raises `MeasureError`.
+        """
+        for _ in range(_WARM_UPS):
+            self._send(WARM_UP)
+            self.wait("the end of the first goals", lambda: not self.speaking)
+            if self._all_heard():
+                return
+        raise MeasureError("not every player tells its playhead")
+
     def speak(self, text: str) -> None:
         """Give all of them the same goal at once; returns when all are heard."""
+        self._send(text)
+        self.wait("a first frame of each", self._all_heard)
+
+    def _send(self, text: str) -> None:
         with self._changed:
             self._heard_ns.clear()
             self._handles.clear()
@@ -127,7 +142,9 @@ class _Choir:
             self._sent_ns = self._now_ns()
         for client in self._clients.values():
             client.send_goal_async(TTS.Goal(text=text)).add_done_callback(self._on_response)
-        self.wait("a first frame of each", lambda: len(self._heard_ns) == len(self._clients))
+
+    def _all_heard(self) -> bool:
+        return len(self._heard_ns) == len(self._clients)
 
     def cancel(self) -> None:
         """Cancel all goals and wait for their end."""

@@ -90,7 +90,7 @@ class BenchClient(SpeechClient):
             measured = self.say(WARM_UP, timeout=_GOAL_SECONDS)
             if measured.chunks and measured.heard:
                 return
-        raise MeasureError(f"a goal {measured.status} unheard")
+        raise MeasureError("the player does not tell its playhead")
 
     def speak(self, text: str, *, streaming: bool = True, cut: bool = False) -> Measured:
         """Say a text in the one way or the other. Raises `MeasureError` if it was not heard."""

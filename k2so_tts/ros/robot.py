@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+from k2so_tts.measure import MeasureError
 
 _STOP_SECONDS = 10.0
 PROGRAMS = ("speak_server", "audio_player")
@@ -29,6 +32,9 @@ def running(
     """Start both nodes with some parameters, and end them with the block.
 
     They listen to this machine alone, unless the environment says otherwise.
+
+    Raises:
+        MeasureError: the package is not installed where ROS looks for it.
     """
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -45,9 +51,12 @@ def running(
 def _start(
     program: str, namespace: str, parameters: Mapping[str, object]
 ) -> subprocess.Popen[bytes]:
-    code = f"from k2so_tts.ros.main import {program}; {program}()"
-    command = [sys.executable, "-c", code, "--ros-args", "-r", f"__ns:={namespace}"]
-    command += ["--log-level", "error"]
+    try:
+        prefix = get_package_prefix("k2so_tts")
+    except PackageNotFoundError as error:
+        raise MeasureError("source the workspace that k2so_tts is installed in") from error
+    path = f"{prefix}/lib/k2so_tts/{program}"
+    command = [path, "--ros-args", "-r", f"__ns:={namespace}", "--log-level", "error"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     return subprocess.Popen(command, env=os.environ, stdin=subprocess.DEVNULL)

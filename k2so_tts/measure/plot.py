@@ -107,6 +107,7 @@ def _tell(axes: Any, lane: str, at: float, words: str) -> None:
         va="center",
         size=9,
         color=INK if roomy else "white",
+        bbox={"facecolor": "white", "linewidth": 0, "pad": 1} if roomy else None,
         zorder=5,
     )
 

@@ -7,7 +7,7 @@ import importlib
 import logging
 import sys
 import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,9 +16,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from k2so_tts.audio import Pcm
-from k2so_tts.engines import Engine, EngineError, Prosody, create_engine, engine_names
+from k2so_tts.engines import (
+    Engine,
+    EngineError,
+    Prosody,
+    create_engine,
+    engine_names,
+    engine_options,
+)
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
+from k2so_tts.settings import SettingError
 from k2so_tts.synthesis import Manner, Synthesis
 from k2so_tts.text import clean
 
@@ -52,7 +60,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         sys.exit(options.command(options))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except (EngineError, DeviceError, ImportError, OSError) as error:
+    except (EngineError, DeviceError, SettingError, ImportError, OSError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
@@ -64,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("text", help="what to say; - reads it from standard input")
     say.add_argument("--wav", metavar="FILE", help="write a WAV file instead of playing")
     say.add_argument("--engine", default="espeak", choices=engine_names())
+    _add_options(say)
     say.add_argument("--voice", default="", help="a voice or language of the engine")
     say.add_argument("--device", default="auto", help=SPECIFICATIONS)
     _add_manner(say)
@@ -74,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     voices = commands.add_parser("voices", help="list the engines and voices at hand")
     voices.add_argument("--engine", choices=engine_names(), help="only this one")
+    _add_options(voices)
     voices.set_defaults(command=_voices)
 
     doctor = commands.add_parser("doctor", help="check what speaking needs, and say how to get it")
@@ -90,6 +100,26 @@ def _add_send_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_manner(parser)
     parser.set_defaults(command=_send)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--option",
+        dest="engine_options",
+        metavar="NAME=VALUE",
+        type=_name_and_value,
+        action="append",
+        default=[],
+        help="an option of the engine (docs/engines.md); may be repeated",
+    )
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
 
 
 def _add_manner(parser: argparse.ArgumentParser) -> None:
@@ -112,7 +142,7 @@ def _text(options: argparse.Namespace) -> str:
 
 def _say(options: argparse.Namespace) -> int:
     text = _text(options)
-    engine = create_engine(options.engine)
+    engine = _create_engine(options.engine, dict(options.engine_options))
     with closing(engine):
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
@@ -124,6 +154,16 @@ def _say(options: argparse.Namespace) -> int:
         with progress(text, options.rate) as tell:
             play(chunks, engine.sample_rate, PlayerSettings(device=options.device), tell)
     return 0
+
+
+def _create_engine(name: str, texts: Mapping[str, str]) -> Engine:
+    """An engine with options as they were typed. Raises `SettingError`."""
+    known = engine_options(name)
+    options = {
+        option: known[option].parse(text) if option in known else text
+        for option, text in texts.items()
+    }
+    return create_engine(name, options)
 
 
 def _chunks(engine: Engine, text: str, manner: Manner) -> Iterator[Pcm]:
@@ -195,8 +235,10 @@ def _send(options: argparse.Namespace) -> int:
 
 
 def _voices(options: argparse.Namespace) -> int:
+    if options.engine_options and not options.engine:
+        raise SettingError("-o needs to know whose option it is: --engine NAME")
     for name in [options.engine] if options.engine else engine_names():
-        with closing(create_engine(name)) as engine:
+        with closing(_create_engine(name, dict(options.engine_options))) as engine:
             console.print(f"{name}: {_describe(engine)}", markup=False)
     return 0
 

@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,7 @@ _READ_BYTES = 1 << 16
 class EspeakEngine:
     """Speaks with espeak-ng's 100-odd languages and their variants (`de`, `en-us+f3`)."""
 
+    streams: ClassVar[bool] = True
     default_voice = "en-us"
 
     def __init__(self, library: str = LIBRARY, stall_seconds: float = STALL_SECONDS) -> None:

@@ -34,7 +34,7 @@ from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
 from k2so_tts.ros.speaker import Speaker
 from k2so_tts.ros.speech import Speech
-from k2so_tts.ros.voices import Voices
+from k2so_tts.ros.voices import Voices, engine_parameters
 from k2so_tts.synthesis import Synthesis
 from k2so_tts.text import TextStream, clean
 
@@ -58,10 +58,10 @@ class SpeakServer(Node):
     Action server: `say` (audio_common_msgs/TTS). Publishes `audio` (AudioStamped) and
     `/diagnostics`.
     Subscribes to `playhead` (TimeReference) and `say_stream` (String). Service `~/stop` (Trigger).
-    Parameters: `PARAMETERS`.
+    Parameters: `PARAMETERS`, and the options of the engine as `<engine>.<option>`.
 
     Raises:
-        ParameterError: a parameter makes no sense.
+        SettingError: a parameter makes no sense.
         EngineUnavailable: the engine can't run on this machine.
     """
 
@@ -71,6 +71,7 @@ class SpeakServer(Node):
     def __init__(self) -> None:
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)
+        self._settings.declare(engine_parameters(self._settings["engine"]))
         self._voices = Voices(self._settings.values)
         self._goals: dict[Hashable, _Goal] = {}
         self._stream: TextStream | None = None

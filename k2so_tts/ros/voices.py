@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from k2so_tts.engines import (
@@ -13,9 +13,10 @@ from k2so_tts.engines import (
     UnknownVoice,
     create_engine,
     engine_names,
+    engine_options,
 )
-from k2so_tts.ros.parameters import ParameterError
 from k2so_tts.ros.server_parameters import RATE, VOLUME
+from k2so_tts.settings import Setting, SettingError
 from k2so_tts.synthesis import Manner
 
 
@@ -23,15 +24,16 @@ class Voices:
     """The engine at work and the voices that goals can name.
 
     Raises:
-        ParameterError: the engine, the voice or an alias is not to be had.
+        SettingError: the engine, the voice or an alias is not to be had.
         EngineUnavailable: the engine is installed but can't run; the message says what is missing.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._name = settings["engine"]
-        if self._name not in engine_names():
-            allowed = " | ".join(engine_names())
-            raise ParameterError(f"parameter 'engine' is {self._name!r}; allowed: {allowed}")
+        self._options = {
+            option: settings[setting.name]
+            for option, setting in _engine_options(self._name).items()
+        }
         self._start_engine()
         self._settings: dict[str, Any] = {}
         self.configure(settings)
@@ -54,7 +56,7 @@ class Voices:
         self._engine.close()
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Take over voice, voice_aliases, rate, pitch and volume. Raises `ParameterError`."""
+        """Take over voice, voice_aliases, rate, pitch and volume. Raises `SettingError`."""
         names = ("voice", "voice_aliases", "rate", "pitch", "volume")
         new = {name: settings[name] for name in names}
         aliases = _parse_aliases(new["voice_aliases"])
@@ -82,7 +84,7 @@ class Voices:
         return Manner(self.voice_for(language), prosody, volume)
 
     def _start_engine(self) -> None:
-        engine = create_engine(self._name)
+        engine = create_engine(self._name, self._options)
         try:
             engine.load()
         except EngineUnavailable as error:
@@ -94,9 +96,24 @@ class Voices:
         try:
             return self._engine.find_voice(name)
         except UnknownVoice as error:
-            raise ParameterError(
+            raise SettingError(
                 f"parameter '{parameter}' names {name!r}: {error}; allowed: see 'k2so-tts voices'"
             ) from error
+
+
+def engine_parameters(name: str) -> Iterable[Setting]:
+    """The options of an engine, as parameters of the node: `<engine>.<option>`.
+
+    Raises `SettingError` for an engine that is not installed.
+    """
+    return _engine_options(name).values()
+
+
+def _engine_options(name: str) -> Mapping[str, Setting]:
+    if name not in engine_names():
+        allowed = " | ".join(engine_names())
+        raise SettingError(f"parameter 'engine' is {name!r}; allowed: {allowed}")
+    return engine_options(name)
 
 
 def _parse_aliases(text: str) -> dict[str, str]:
@@ -104,7 +121,7 @@ def _parse_aliases(text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         alias, equals, voice = (piece.strip() for piece in part.partition("="))
         if not (alias and equals and voice):
-            raise ParameterError(
+            raise SettingError(
                 f"parameter 'voice_aliases' holds {part!r}; allowed: 'alias=voice, alias=voice'"
             )
         aliases[alias] = voice

@@ -85,15 +85,25 @@ def record(kind: bytes, body: bytes = b"") -> bytes:
     return RECORD.pack(kind, len(body)) + body
 
 
-class _Stretch:
-    """libsonic, slowing speech down further than espeak-ng can."""
+class Stretch:
+    """libsonic: changes the speed and the pitch of speech (`rate` Hz, 16 bits), piece by piece.
 
-    def __init__(self, rate: int, speed: float) -> None:
+    Raises OSError when the library is missing.
+    """
+
+    def __init__(self, rate: int, speed: float, pitch: float = 1.0) -> None:
         self._sonic = ctypes.CDLL(_SONIC)
         self._sonic.sonicCreateStream.restype = ctypes.c_void_p
         self._sonic.sonicSetSpeed.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        self._sonic.sonicSetPitch.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        self._sonic.sonicDestroyStream.argtypes = [ctypes.c_void_p]
         self._stream = ctypes.c_void_p(self._sonic.sonicCreateStream(rate, 1))
         self._sonic.sonicSetSpeed(self._stream, speed)
+        self._sonic.sonicSetPitch(self._stream, pitch)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):
+            self._sonic.sonicDestroyStream(self._stream)
 
     def __call__(self, pcm: bytes) -> bytes:
         self._sonic.sonicWriteShortToStream(self._stream, pcm, len(pcm) // 2)
@@ -140,7 +150,7 @@ class _Sink:
     """espeak-ng's callback: what it makes goes into a connection, until that is gone."""
 
     def __init__(
-        self, out: socket.socket, text: str, stretch: _Stretch | None, scale: float
+        self, out: socket.socket, text: str, stretch: Stretch | None, scale: float
     ) -> None:
         self.gone = False
         self._out = out
@@ -186,7 +196,7 @@ class _Sink:
 
 def _speak(lib: ctypes.CDLL, rate: int, request: dict[str, Any], out: socket.socket) -> None:
     wpm = round(_NORMAL_WPM * request["rate"])
-    stretch = _Stretch(rate, wpm / _SLOWEST_WPM) if wpm < _SLOWEST_WPM else None
+    stretch = Stretch(rate, wpm / _SLOWEST_WPM) if wpm < _SLOWEST_WPM else None
     voice = request["voice"]
     if voice and lib.espeak_SetVoiceByName(voice.encode()) != 0:
         raise ValueError(f"espeak-ng has no voice {voice!r}")

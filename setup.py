@@ -32,6 +32,7 @@ setup(
         "k2so_tts.engines": [
             "espeak = k2so_tts.engines.espeak:EspeakEngine",
             "coqui = k2so_tts.engines.coqui:CoquiEngine",
+            "piper = k2so_tts.engines.piper:PiperEngine",
         ],
     },
 )

@@ -17,7 +17,8 @@ from k2so_tts.settings import Setting, SettingError
 NODES = {
     "speak_server": (
         *server_parameters.PARAMETERS,
-        *(option for engine in ("coqui", "espeak") for option in engine_options(engine).values()),
+        *engine_options("coqui").values(),
+        *engine_options("piper").values(),
     ),
     "audio_player": audio_player.PARAMETERS,
 }

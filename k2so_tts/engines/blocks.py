@@ -72,18 +72,3 @@ def to_pcm(samples: NDArray[np.float32]) -> Pcm:
     """Samples in -1.0 to 1.0 as PCM, rounded and clipped once."""
     pcm: Pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
     return pcm
-
-
-def pieces(text: str, longest: int) -> Iterator[tuple[int, str]]:
-    """A text as pieces of at most `longest` characters, cut at white space where there is any.
-
-    Each comes with where it starts. What a network does not do in blocks takes the longer the
-    longer its text; so a cancel never waits for more than one piece.
-    """
-    start = 0
-    while len(text) - start > longest:
-        space = text.rfind(" ", start + 1, start + longest + 1)
-        end = space if space > 0 else start + longest
-        yield start, text[start:end]
-        start = end
-    yield start, text[start:]

@@ -13,9 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from k2so_tts.audio import NOTHING, Block, Mark
+from k2so_tts.audio import Block, Pcm
 from k2so_tts.engines import (
     EngineError,
     EngineUnavailable,
@@ -23,9 +21,10 @@ from k2so_tts.engines import (
     UnknownVoice,
     Voice,
     match_voice,
+    require,
 )
-from k2so_tts.engines.blocks import pieces, to_pcm
-from k2so_tts.engines.espeak_process import Stretch
+from k2so_tts.engines.blocks import to_pcm
+from k2so_tts.engines.pieces import speak_pieces, stretch_for
 from k2so_tts.settings import Setting
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 OWN = -1.0
-INSTALL = (
+_INSTALL = (
     "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
     "torchcodec'"
 )
@@ -82,10 +81,12 @@ class CoquiEngine:
         Raises:
             EngineUnavailable: the library or the model is missing, or the model can't be loaded.
         """
+        require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
         try:
             from k2so_tts.engines import coqui_models
         except ImportError as error:
-            raise EngineUnavailable(f"coqui can't be used: {error}; {INSTALL}") from error
+            said = str(error).splitlines()[0]
+            raise EngineUnavailable(f"coqui can't be used: {said}; {_INSTALL}") from error
         device = coqui_models.choose_device(self._options["device"], self._options["threads"])
         try:
             model = coqui_models.wrap(self._load(device), self._options)
@@ -116,36 +117,19 @@ class CoquiEngine:
         model = self._model
         if model is None:
             raise EngineError("coqui is closed")
-        stretch = self._stretch(model, prosody)
-        frames = 0
-        for start, piece in pieces(text, model.longest):
-            for samples in model.speak(piece, self._speakers[voice], prosody.rate):
+        speaker = self._speakers[voice]
+
+        def speak(piece: str) -> Iterator[Pcm]:
+            for samples in model.speak(piece, speaker, prosody.rate):
                 if self._model is None:
                     raise EngineError("coqui was closed in the middle of a text")
-                pcm = to_pcm(samples)
-                if stretch is not None:
-                    pcm = np.frombuffer(stretch(pcm.tobytes()), np.int16)
-                frames += len(pcm)
-                yield Block(pcm)
-            pcm = NOTHING if stretch is None else np.frombuffer(stretch.flush(), np.int16)
-            frames += len(pcm)
-            yield Block(pcm, (Mark(start + len(piece), frames),))
+                yield to_pcm(samples)
+
+        stretch = stretch_for(self.sample_rate, prosody, model.has_rate)
+        yield from speak_pieces(text, model.longest, speak, stretch)
 
     def close(self) -> None:
         self._model = None
-
-    def _stretch(self, model: Model, prosody: Prosody) -> Stretch | None:
-        """What changes the pitch, and the speed if the model can't do so itself."""
-        speed = 1.0 if model.has_rate else prosody.rate
-        if speed == 1.0 and prosody.pitch == 1.0:
-            return None
-        try:
-            return Stretch(self.sample_rate, speed, 2.0 ** (prosody.pitch - 1.0))
-        except OSError as error:
-            raise EngineError(
-                f"rate {prosody.rate:g} and pitch {prosody.pitch:g} need libsonic ({error}): "
-                "install it with 'apt install libsonic0'"
-            ) from error
 
     def _load(self, device: str) -> Any:
         """The library's synthesizer. Of a model given as a file or directory nothing is

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from piper.phoneme_ids import DEFAULT_PHONEME_ID_MAP
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from TTS.tts.configs.glow_tts_config import GlowTTSConfig
@@ -106,6 +109,30 @@ def make_xtts(directory: Path) -> Xtts:
     model.tokenizer = VoiceBpeTokenizer(vocab_file=str(directory / "vocab.json"))
     model.init_models()
     return _save(model, directory)
+
+
+def make_piper(directory: Path, speakers: int = 0, **args: Any) -> Vits:
+    """A voice of Piper, `voice.onnx`: a VITS, whose letters stand for phonemes, in ONNX."""
+    model = make_vits(directory, speakers, **args)
+    letters = model.args.num_chars
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        model.export_onnx(str(directory / "voice.onnx"), verbose=False)
+    config = {
+        "audio": {"sample_rate": 22050},
+        "espeak": {"voice": "en-us"},
+        "language": {"code": "en_US"},
+        "inference": {"noise_scale": 0.0, "length_scale": 3.0, "noise_w": 0.0},
+        "num_symbols": letters,
+        "num_speakers": max(1, speakers),
+        "speaker_id_map": {f"speaker{number}": number for number in range(speakers)},
+        "phoneme_id_map": {
+            phoneme: [id_ % letters for id_ in ids]
+            for phoneme, ids in DEFAULT_PHONEME_ID_MAP.items()
+        },
+    }
+    (directory / "voice.onnx.json").write_text(json.dumps(config), encoding="utf-8")
+    return model
 
 
 def _save(model: Any, directory: Path) -> Any:

@@ -56,20 +56,6 @@ SHAPES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Any]], Path]:
-    """Where a model lies that is made once."""
-    made: dict[Callable[[Path], Any], Path] = {}
-
-    def where(maker: Callable[[Path], Any]) -> Path:
-        if maker not in made:
-            made[maker] = tmp_path_factory.mktemp("model")
-            maker(made[maker])
-        return made[maker]
-
-    return where
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own."""

@@ -13,6 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from support.neural_models import (
+    PIPER_MEDIUM,
+    make_glow_tts,
+    make_vits,
+    make_vocoder,
+    make_xtts,
+)
 from TTS.utils.synthesizer import Synthesizer
 
 from k2so_tts.audio import CHUNK_FRAMES, Block, Pcm
@@ -30,13 +37,6 @@ from k2so_tts.engines.blocks import to_pcm
 from k2so_tts.engines.coqui import CoquiEngine
 from k2so_tts.engines.coqui_models import decoder_reach
 from k2so_tts.synthesis import Manner, Synthesis
-from neural.models import (
-    PIPER_MEDIUM,
-    make_glow_tts,
-    make_vits,
-    make_vocoder,
-    make_xtts,
-)
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again."
 WORD = "hello."

@@ -178,7 +178,7 @@ def test_a_text_of_any_length_is_taken_piece_by_piece(vits: CoquiEngine) -> None
     blocks.close()  # type: ignore[attr-defined]
     assert mark is not None
     assert mark.frame == frames
-    assert 300 < mark.text_end <= 400
+    assert 200 < mark.text_end <= 250
     assert text[mark.text_end] == " "
 
 

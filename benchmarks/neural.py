@@ -41,10 +41,10 @@ SENTENCES = (
     "It will rain in the afternoon, so you had better take an umbrella with you.",
     "That is all I know for now, and I shall call you when there is more to tell.",
 )
-COUNTS = (1, 2, 8)
+COUNTS = {1: 3, 2: 3, 8: 1}
+"""Texts, by their number of sentences, and how often each is spoken: the median counts."""
 PREBUFFER = 3
 PACE = 3.0
-RUNS = 3
 CANCELS = 8
 PATIENCE = 300.0
 BAR_PERCENT, BAR_CANCEL_S = 97.0, 1.0
@@ -153,9 +153,9 @@ def whole(engine: str, model: Path) -> Measured:
     speak, rate = (whole_coqui if engine == "coqui" else whole_piper)(model)
     measured = Measured(load_s=time.perf_counter() - began, loaded_mib=resident_mib())
     speak("Warm up.")
-    for count in COUNTS:
+    for count, runs in COUNTS.items():
         seconds, frames = [], 0
-        for _ in range(RUNS):
+        for _ in range(runs):
             began = time.perf_counter()
             frames = speak(text_of(count))
             seconds.append(time.perf_counter() - began)
@@ -199,10 +199,10 @@ def streamed(name: str, model: Path) -> Measured:
 
 
 def stream(engine: Engine, count: int, measured: Measured) -> None:
-    """Speak a text `RUNS` times: when its chunks came, and what a player would have made of it."""
+    """Speak a text a few times: when its chunks came, and what a player would have made of it."""
     first, factor = [], []
     came: list[tuple[float, int]] = []
-    for _ in range(RUNS):
+    for _ in range(COUNTS[count]):
         synthesis = Synthesis(
             engine, text_of(count), Manner(engine.default_voice), ahead_seconds=PATIENCE
         )

@@ -7,9 +7,6 @@ streams it. Any other model speaks a text as a whole.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +27,7 @@ from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 from k2so_tts.engines import EngineError, EngineUnavailable
 from k2so_tts.engines.blocks import Reach, parts
 from k2so_tts.engines.cache import cached_arrays
+from k2so_tts.engines.memory import give_back_memory
 
 Samples = NDArray[np.float32]
 
@@ -173,7 +171,7 @@ class Vits(Model):
         for module in list(model.modules()):
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
-        _give_back_memory()
+        give_back_memory()
         if options["noise_scale"] >= 0:
             model.inference_noise_scale = options["noise_scale"]
         if options["noise_w"] >= 0:
@@ -207,13 +205,6 @@ class Vits(Model):
             is_last = part.end == frames.shape[-1]
             end = None if is_last else begin + (part.end - part.start) * self._frame_samples
             yield samples[0, 0, begin:end].float().cpu().numpy()
-
-
-def _give_back_memory() -> None:
-    """Hand what was freed back to the system, where the C library can."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Tap(torch.nn.Module):  # type: ignore[misc] # torch comes without types here

@@ -32,6 +32,7 @@ from piper.config import PiperConfig
 from k2so_tts.audio import Pcm
 from k2so_tts.engines.blocks import Reach, parts, to_pcm
 from k2so_tts.engines.espeak_process import PR_SET_PDEATHSIG, read_request, record
+from k2so_tts.engines.memory import give_back_memory
 
 _logger = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Voice:
         self._threads = threads
         self._cut, models = cut_graph(onnx.load(path))
         self._encoder, *self._decoder = [self._session(model) for model in models]
+        del models
+        give_back_memory()
 
     def speak(self, request: dict[str, Any]) -> Iterator[Pcm]:
         """The samples of a text, sentence by sentence, block by block."""

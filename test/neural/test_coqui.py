@@ -92,7 +92,8 @@ def recording(tmp_path: Path) -> Path:
 
 
 def load(model: Path, **options: Any) -> CoquiEngine:
-    engine = create_engine("coqui", {"model": str(model), "seed": SEED, "device": "cpu", **options})
+    fixed = {"seed": SEED, "device": "cpu", "threads": 1}
+    engine = create_engine("coqui", {"model": str(model), **fixed, **options})
     assert isinstance(engine, CoquiEngine)
     engine.load()
     return engine

@@ -26,7 +26,8 @@ def convolve(
     padded = np.pad(signal, padding)
     length = len(padded) - dilation * (kernel - 1)
     taps = [padded[tap * dilation : tap * dilation + length] for tap in range(kernel)]
-    return np.any(taps, axis=0)
+    depends: NDArray[np.bool_] = np.any(taps, axis=0)
+    return depends
 
 
 def upsample(

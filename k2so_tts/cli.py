@@ -17,13 +17,13 @@ from rich.table import Table
 
 from k2so_tts.audio import Pcm
 from k2so_tts.engines import Engine, EngineError, Prosody, create_engine, engine_names
+from k2so_tts.measure import MeasureError, comparing
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
-from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.synthesis import Manner, Synthesis, samples_of
 from k2so_tts.text import clean
 
 _SECONDS_PER_CHARACTER = 0.075
-_STALL_SECONDS = 30.0
 _SERVER_SECONDS = 5.0
 _INTERRUPTED = 130
 
@@ -52,7 +52,7 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         sys.exit(options.command(options))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except (EngineError, DeviceError, ImportError, OSError) as error:
+    except (EngineError, DeviceError, MeasureError, ImportError, OSError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
 
     send = commands.add_parser("send", help="have speak_server say something")
     _add_send_arguments(send)
+
+    comparing.add_arguments(
+        commands.add_parser("compare", help="speak one text whole and streamed, and compare")
+    )
 
     voices = commands.add_parser("voices", help="list the engines and voices at hand")
     voices.add_argument("--engine", choices=engine_names(), help="only this one")
@@ -117,31 +121,13 @@ def _say(options: argparse.Namespace) -> int:
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = Manner(voice, Prosody(options.rate), options.volume)
-        chunks = _chunks(engine, text, manner)
+        chunks = samples_of(Synthesis(engine, text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
             return 0
         with progress(text, options.rate) as tell:
             play(chunks, engine.sample_rate, PlayerSettings(device=options.device), tell)
     return 0
-
-
-def _chunks(engine: Engine, text: str, manner: Manner) -> Iterator[Pcm]:
-    """Synthesise in a thread, and give the chunks as they are made. Raises `EngineError`."""
-    synthesis = Synthesis(engine, text, manner)
-    synthesis.start()
-    try:
-        while not synthesis.exhausted:
-            if not synthesis.wait(_STALL_SECONDS):
-                raise EngineError(f"no audio for {_STALL_SECONDS:g} s")
-            chunk = synthesis.take()
-            if chunk is not None:
-                yield chunk.pcm
-        if synthesis.error is not None:
-            raise synthesis.error
-    finally:
-        synthesis.cancel()
-        synthesis.join(_STALL_SECONDS)
 
 
 def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:
@@ -212,9 +198,9 @@ def _describe(engine: Engine) -> str:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    """Check everything; the exit code is 0 if a text can be spoken without ROS."""
+    """Check everything; the exit code is 0 if a text can be samples_of without ROS."""
     table = Table("", "what", "found, or how to get it")
-    spoken = True
+    samples_of = True
     for needed, name, check in (
         (True, "engine espeak", _check_espeak),
         (True, "sound device", _check_devices),
@@ -222,10 +208,10 @@ def _doctor(_: argparse.Namespace) -> int:
         (False, "audio_common_msgs", _check_interfaces),
     ):
         found, words = _try(check)
-        spoken = spoken and (found or not needed)
+        samples_of = samples_of and (found or not needed)
         table.add_row("[green]ok[/]" if found else "[red]missing[/]", name, words)
     console.print(table)
-    return 0 if spoken else 1
+    return 0 if samples_of else 1
 
 
 def _try(check: Callable[[], str]) -> tuple[bool, str]:

@@ -15,11 +15,11 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test demo bench lint clean
+.PHONY: help setup build test demo compare bench lint clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
@@ -33,6 +33,9 @@ test: build .venv/.debian-test $(venv)/.test ## the set-up, then the whole suite
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
 	@. ./env.sh && exec python tools/demo.py
+
+compare: build ## the set-up, then speak one text whole and streamed (COMPARE_ARGS="--device null")
+	@. ./env.sh && exec k2so-tts compare $(COMPARE_ARGS)
 
 bench: build .venv/.debian-test $(venv)/.test ## the set-up, then measure latency on a virtual sound card
 	@. ./env.sh && exec python benchmarks/latency.py

@@ -24,14 +24,14 @@ from k2so_tts.engines import (
     engine_names,
     engine_options,
 )
+from k2so_tts.measure import MeasureError, comparing
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
 from k2so_tts.settings import SettingError
-from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.synthesis import Manner, Synthesis, samples_of
 from k2so_tts.text import clean
 
 _SECONDS_PER_CHARACTER = 0.075
-_STALL_SECONDS = 30.0
 _SERVER_SECONDS = 5.0
 _INTERRUPTED = 130
 
@@ -60,7 +60,14 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         sys.exit(options.command(options))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except (EngineError, DeviceError, SettingError, ImportError, OSError) as error:
+    except (
+        EngineError,
+        DeviceError,
+        MeasureError,
+        SettingError,
+        ImportError,
+        OSError,
+    ) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
@@ -80,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
 
     send = commands.add_parser("send", help="have speak_server say something")
     _add_send_arguments(send)
+
+    comparing.add_arguments(
+        commands.add_parser("compare", help="speak one text whole and streamed, and compare")
+    )
 
     voices = commands.add_parser("voices", help="list the engines and voices at hand")
     voices.add_argument("--engine", choices=engine_names(), help="only this one")
@@ -147,7 +158,7 @@ def _say(options: argparse.Namespace) -> int:
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = Manner(voice, Prosody(options.rate), options.volume)
-        chunks = _chunks(engine, text, manner)
+        chunks = samples_of(Synthesis(engine, text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
             return 0
@@ -164,24 +175,6 @@ def _create_engine(name: str, texts: Mapping[str, str]) -> Engine:
         for option, text in texts.items()
     }
     return create_engine(name, options)
-
-
-def _chunks(engine: Engine, text: str, manner: Manner) -> Iterator[Pcm]:
-    """Synthesise in a thread, and give the chunks as they are made. Raises `EngineError`."""
-    synthesis = Synthesis(engine, text, manner)
-    synthesis.start()
-    try:
-        while not synthesis.exhausted:
-            if not synthesis.wait(_STALL_SECONDS):
-                raise EngineError(f"no audio for {_STALL_SECONDS:g} s")
-            chunk = synthesis.take()
-            if chunk is not None:
-                yield chunk.pcm
-        if synthesis.error is not None:
-            raise synthesis.error
-    finally:
-        synthesis.cancel()
-        synthesis.join(_STALL_SECONDS)
 
 
 def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:

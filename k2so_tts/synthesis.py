@@ -7,7 +7,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from k2so_tts.audio import CHUNK_FRAMES, NOTHING, Block, Chunk, Chunker, Pcm, apply_gain
@@ -17,6 +17,7 @@ from k2so_tts.text import Segment, TextStream, whole_words
 _logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.05
+STALL_SECONDS = 30.0
 AHEAD_SECONDS = 30.0
 """How much unheard audio is made in advance: memory stays bounded for a text of any length."""
 
@@ -35,10 +36,11 @@ class Synthesis:
 
     The work begins with `start`, in a thread that `join` waits for. `on_change` is called from it
     (and must not block) whenever `take` has something new, more text has come, or the work ends.
-    `cancel` returns at once. Syntheses that share an engine share an `engine_lock`.
+    `cancel` returns at once. Syntheses that share an engine share an `engine_lock`. Without
+    `streaming` nothing is given before all is made, whatever the length.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is optional has a name
         self,
         engine: Engine,
         text: str | TextStream,
@@ -46,6 +48,7 @@ class Synthesis:
         *,
         chunk_frames: int = CHUNK_FRAMES,
         ahead_seconds: float = AHEAD_SECONDS,
+        streaming: bool = True,
         engine_lock: threading.Lock | None = None,
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -61,6 +64,7 @@ class Synthesis:
         self._source = text
         self._manner = manner
         self._chunker = Chunker(chunk_frames)
+        self._streaming = streaming
         self._ahead = max(chunk_frames, int(ahead_seconds * engine.sample_rate))
         self._on_change = on_change
         self._clock = clock
@@ -80,7 +84,7 @@ class Synthesis:
     def take(self) -> Chunk | None:
         """The next chunk, or None if there is none yet (or none any more: see `done`)."""
         with self._changed:
-            if not self._ready:
+            if not self._may_take:
                 return None
             chunk = self._ready.popleft()
             self._waiting -= len(chunk.pcm)
@@ -92,7 +96,11 @@ class Synthesis:
         seconds.
         """
         with self._changed:
-            return self._changed.wait_for(lambda: bool(self._ready) or self.done, timeout)
+            return self._changed.wait_for(lambda: self._may_take or self.done, timeout)
+
+    @property
+    def _may_take(self) -> bool:
+        return bool(self._ready) and (self._streaming or self.done)
 
     @property
     def done(self) -> bool:
@@ -207,7 +215,7 @@ class Synthesis:
     def _hand_over(self, pieces: list[Pcm]) -> None:
         for pcm in pieces:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting <= self._ahead or self._cancelled)
+                self._changed.wait_for(self._may_make)
                 if self._cancelled:
                     return
                 self._ready.append(Chunk(self.frames, pcm))
@@ -215,3 +223,28 @@ class Synthesis:
                 self._waiting += len(pcm)
                 self._changed.notify_all()
             self._on_change()
+
+    def _may_make(self) -> bool:
+        return self._waiting <= self._ahead or self._cancelled or not self._streaming
+
+
+def samples_of(synthesis: Synthesis) -> Iterator[Pcm]:
+    """Start a synthesis, and give the samples of its chunks as they are made.
+
+    Raises:
+        EngineError: the engine failed, or gave nothing for `STALL_SECONDS`.
+    """
+    synthesis.start()
+    try:
+        made = -1
+        while not synthesis.exhausted:
+            if not synthesis.wait(STALL_SECONDS) and made == (made := synthesis.frames):
+                raise EngineError(f"no audio for {STALL_SECONDS:g} s")
+            chunk = synthesis.take()
+            if chunk is not None:
+                yield chunk.pcm
+        if synthesis.error is not None:
+            raise synthesis.error
+    finally:
+        synthesis.cancel()
+        synthesis.join(STALL_SECONDS)

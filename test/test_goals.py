@@ -64,7 +64,12 @@ class Stall:
     """The engine never comes back."""
 
 
-Part = Say | Pause | Fail | Stall
+@dataclass(frozen=True)
+class Hold:
+    """Nothing is given before all is made: the traditional way."""
+
+
+Part = Say | Pause | Fail | Stall | Hold
 
 
 class Script:
@@ -82,6 +87,7 @@ class Script:
         self._events: list[tuple[float, Any]] = []
         self._chunks: list[tuple[float, Chunk]] = []
         self._taken = 0
+        self._held = Hold() in parts
         self.total = 0
         at = 0.0
         for part in parts:
@@ -154,7 +160,7 @@ class Script:
         if self._taken == len(self._chunks):
             return None
         at, chunk = self._chunks[self._taken]
-        if at > self._now() - self._start + TICK:
+        if at > self._now() - self._start + TICK or (self._held and not self.done):
             return None
         self._taken += 1
         return chunk
@@ -881,6 +887,17 @@ def test_an_engine_that_stalls_is_abandoned() -> None:
     assert bad.script is not None
     assert bad.script.cancelled
     assert good.outcome is Outcome.SUCCEEDED
+
+
+def test_an_engine_that_makes_a_long_text_whole_is_not_taken_to_stall() -> None:
+    world = World()
+    world.player()
+    goal = world.goal(Hold(), Say(3000, pace=2.0))
+    world.run(5.9)
+    assert not goal.ended
+    world.finish_all(6)
+    assert world.abandoned == 0
+    assert goal.outcome is Outcome.SUCCEEDED
 
 
 def test_an_engine_that_stalls_after_a_pause_in_the_text_is_abandoned() -> None:

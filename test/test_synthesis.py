@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Mark, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, Voice
 from k2so_tts.engines.espeak import EspeakEngine
-from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.synthesis import Manner, Synthesis, samples_of
 from k2so_tts.text import TextStream
 
 MANNER = Manner("en-us")
@@ -312,3 +312,38 @@ def test_what_never_began_can_be_ended() -> None:
     assert synthesis.join(0.0)
     assert synthesis.take() is None
     assert not synthesis.wait(0.0)
+
+
+def test_traditionally_nothing_is_given_before_all_is_made() -> None:
+    engine = ScriptedEngine(
+        [Block(np.full(100, n, np.int16)) for n in range(50)], gate=threading.Event()
+    )
+    assert engine.gate is not None
+    synthesis = Synthesis(
+        engine, "text", MANNER, chunk_frames=100, ahead_seconds=0.1, streaming=False
+    )
+    synthesis.start()
+    assert not synthesis.wait(0.1)
+    assert synthesis.take() is None
+    engine.gate.set()
+    chunks = chunks_of(synthesis)
+    assert [int(chunk.pcm[0]) for chunk in chunks if len(chunk.pcm)] == list(range(50))
+    assert synthesis.error is None
+    assert synthesis.join(SOON)
+
+
+def test_both_ways_give_the_same_samples(espeak: EspeakEngine) -> None:
+    streamed, whole = (
+        list(samples_of(Synthesis(espeak, TEXT, MANNER, streaming=streaming)))
+        for streaming in (True, False)
+    )
+    assert [pcm.tobytes() for pcm in streamed] == [pcm.tobytes() for pcm in whole]
+
+
+def test_a_traditional_synthesis_can_be_cancelled() -> None:
+    engine = ScriptedEngine(endless=True)
+    synthesis = Synthesis(engine, "on and on", MANNER, chunk_frames=100, streaming=False)
+    synthesis.start()
+    synthesis.cancel()
+    assert synthesis.join(SOON)
+    assert engine.closed.is_set() or not engine.asked

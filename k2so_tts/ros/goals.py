@@ -279,8 +279,9 @@ class SpeechQueue:
         if synthesis.done or synthesis.starved:
             head.engine_owes_since = None
             return math.inf
-        if head.engine_owes_since is None:
+        if head.engine_owes_since is None or synthesis.frames > head.made:
             head.engine_owes_since = now
+            head.made = synthesis.frames
         until = head.engine_owes_since + self.settings.engine_timeout
         if now < until:
             return until

@@ -37,6 +37,13 @@ PARAMETERS = (
     ),
     Setting("max_queue", 32, "Goals that may wait or be spoken at once.", 1, 10_000, live=True),
     Setting("max_text_length", 100_000, "Characters of a goal's text.", 1, 10_000_000, live=True),
+    Setting(
+        "streaming",
+        True,
+        "Speak while the rest is still being made. False is the traditional way, to compare with: "
+        "the whole text is made before its first chunk is sent.",
+        live=True,
+    ),
     Setting("chunk_frames", CHUNK_FRAMES, "Frames in a chunk.", 256, 65_536),
     Setting("max_lead", 2.0, "Seconds of audio sent ahead of what is heard.", 1.0, 30.0),
     Setting(

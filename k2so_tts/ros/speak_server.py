@@ -260,6 +260,7 @@ class SpeakServer(Node):
             speech.text,
             speech.manner,
             chunk_frames=self._settings["chunk_frames"],
+            streaming=self._settings["streaming"],
             engine_lock=self._voices.engine_lock,
             on_change=self._speaker.wake,
         )

@@ -36,6 +36,8 @@ class Speech:
     synthesis: Synthesis | None = None
     turn_at: float = math.nan
     engine_owes_since: float | None = None
+    made: int = 0
+    """Frames that the engine had made when it was last looked at."""
     player_owes_since: float = math.nan
     first_chunk_at: float | None = None
     heard_first_at: float | None = None

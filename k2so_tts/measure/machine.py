@@ -1,0 +1,65 @@
+"""What a measurement was made on, so that it can be made again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+_ASK_SECONDS = 5.0
+_PACKAGES = ("sounddevice", "soxr")
+
+
+def describe() -> dict[str, str]:
+    """The machine, how busy it is, and the versions of what does the work."""
+    found = {
+        "machine": f"{platform.machine()}, {_processor()}, {os.cpu_count()} cores",
+        "memory": f"{_memory_gib():.1f} GiB",
+        "system": platform.platform(),
+        "load": f"{os.getloadavg()[0]:.2f} runnable processes over the last minute",
+        "python": platform.python_version(),
+        "ros": os.environ.get("ROS_DISTRO", "not sourced"),
+        "espeak-ng": _espeak_version(),
+        "numpy": np.__version__,
+    }
+    return {**found, **{package: _version(package) for package in _PACKAGES}}
+
+
+def lines(facts: Mapping[str, str]) -> str:
+    """One fact a line."""
+    return "\n".join(f"{name}: {value}" for name, value in facts.items())
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or "unknown processor"
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _espeak_version() -> str:
+    program = shutil.which("espeak-ng")
+    if program is None:
+        return "no program of that name"
+    told = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False
+    )
+    return told.stdout.partition("Data at")[0].strip() or "unknown"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

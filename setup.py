@@ -21,7 +21,7 @@ setup(
         (f"share/{package}/launch", glob("launch/*.launch.*")),
         (f"share/{package}/config", glob("config/*")),
     ],
-    install_requires=["numpy", "rich", "sounddevice", "soxr"],
+    install_requires=["numpy", "rich", "sentencex", "sounddevice", "soxr"],
     entry_points={
         "console_scripts": [
             "speak_server = k2so_tts.ros.main:speak_server",

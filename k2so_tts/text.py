@@ -17,10 +17,15 @@ _LONGEST_CLAUSE = 240
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a text that is synthesised in one go; `start` is its offset in the text."""
+    """A part of a text that is synthesised in one go; `start` is its offset in the text.
+
+    `pause` is the silence that belongs after it, in seconds at normal speed, where an engine that
+    is given one segment at a time does not know what follows.
+    """
 
     start: int
     text: str
+    pause: float = 0.0
 
 
 def clean(text: str) -> str:

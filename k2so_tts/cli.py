@@ -24,6 +24,7 @@ from k2so_tts.engines import (
     engine_names,
     engine_options,
 )
+from k2so_tts.engines.talker import Talker
 from k2so_tts.measure import MeasureError, comparing
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
@@ -158,7 +159,7 @@ def _say(options: argparse.Namespace) -> int:
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = Manner(voice, Prosody(options.rate), options.volume)
-        chunks = samples_of(Synthesis(engine, text, manner))
+        chunks = samples_of(Synthesis(Talker(engine), text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
             return 0

@@ -78,20 +78,25 @@ class Pace:
 
     def __init__(self) -> None:
         self.seconds_per_size = 0.03
+        """From being given a text to the first sound, by the size of the text."""
         self.real_time_factor = 0.4
         self._learnt = False
 
-    def learn(self, size: float, seconds: float, audio_seconds: float) -> None:
-        """A text of `size` took `seconds` to make, and takes `audio_seconds` to hear."""
-        if not (size and audio_seconds > 0):
+    def learn(self, size: float, first_seconds: float, seconds: float, audio: float) -> None:
+        """A text of `size` took `first_seconds` to its first sound and `seconds` to its last, and
+        has `audio` seconds of it.
+        """
+        if size <= 0 or audio <= 0:
             return
         weight = 0.4 if self._learnt else 1.0
         self._learnt = True
-        self.seconds_per_size += weight * (seconds / size - self.seconds_per_size)
-        self.real_time_factor += weight * (seconds / audio_seconds - self.real_time_factor)
+        self.seconds_per_size += weight * (first_seconds / size - self.seconds_per_size)
+        self.real_time_factor += weight * (seconds / audio - self.real_time_factor)
 
     def room(self, lead: float | None) -> float:
-        """The size of what can be made while `lead` seconds are heard; None: nothing is yet."""
+        """The size of what can begin to sound within `lead` seconds, in which what is there is
+        heard; None: nothing is yet.
+        """
         if lead is not None and self.real_time_factor > _TOO_SLOW:
             return LONGEST  # gaps are certain: better between sentences
         seconds = FIRST_SECONDS if lead is None else max(FIRST_SECONDS, _MARGIN * lead)

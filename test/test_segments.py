@@ -194,19 +194,19 @@ def test_a_pause_is_that_of_the_punctuation(text: str, pause: float) -> None:
 def test_pace_gives_the_room_that_is_heard_meanwhile() -> None:
     pace = Pace()
     assert 10 <= pace.room(None) <= 20
-    pace.learn(100, 2.0, 8.0)
+    pace.learn(100, 2.0, 3.0, 8.0)
     assert pace.room(None) == pytest.approx(FIRST_SECONDS * 50)
     assert pace.room(2.0) == pytest.approx(0.8 * 2.0 * 50)
     assert pace.room(100.0) == LONGEST
-    pace.learn(100, 1.0, 8.0)
+    pace.learn(100, 1.0, 3.0, 8.0)
     assert pace.seconds_per_size == pytest.approx(0.016)
-    pace.learn(0, 1.0, 0.0)
+    pace.learn(0, 1.0, 1.0, 0.0)
     assert pace.seconds_per_size == pytest.approx(0.016)
 
 
 def test_an_engine_below_real_time_pauses_between_sentences() -> None:
     pace = Pace()
-    pace.learn(100, 20.0, 8.0)
+    pace.learn(100, 20.0, 20.0, 8.0)
     assert pace.room(None) == 12
     assert pace.room(0.5) == LONGEST
 
@@ -216,7 +216,7 @@ def test_what_is_heard_covers_what_is_made(factor: float) -> None:
     """No gap below a real-time factor of 0.8, whatever the text."""
     per_size = 0.07
     pace = Pace()
-    pace.learn(100, 100 * per_size * factor, 100 * per_size)
+    pace.learn(100, 100 * per_size * factor, 100 * per_size * factor, 100 * per_size)
     cutter = Cutter(FOX * 10, "en", WORD)
     now, heard_until = 0.0, None
     while (

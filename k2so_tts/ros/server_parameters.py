@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from k2so_tts.audio import CHUNK_FRAMES
 from k2so_tts.ros.goals import ABORT, QUEUE, REJECT, REPLACE, WAIT
+from k2so_tts.segments import CUTS, WORD
 from k2so_tts.settings import Setting
 
 RATE = (0.25, 4.0)
@@ -11,6 +12,11 @@ VOLUME = (0.0, 1.0)
 
 PARAMETERS = (
     Setting("engine", "espeak", "The engine that speaks; see 'k2so-tts voices'."),
+    Setting(
+        "fallback_engine",
+        "espeak",
+        "The engine that speaks until 'engine' is loaded, and when it fails; empty: none.",
+    ),
     Setting(
         "voice",
         "",
@@ -42,6 +48,14 @@ PARAMETERS = (
         True,
         "Speak while the rest is still being made. False is the traditional way, to compare with: "
         "the whole text is made before its first chunk is sent.",
+        live=True,
+    ),
+    Setting(
+        "cut_at",
+        WORD,
+        "Where a text may be cut for an engine that makes one segment at a time, to be heard "
+        "early: between words, at clauses, or at sentences only, which sounds best.",
+        choices=CUTS,
         live=True,
     ),
     Setting("chunk_frames", CHUNK_FRAMES, "Frames in a chunk.", 256, 65_536),

@@ -12,8 +12,9 @@ from k2so_tts.audio import NOTHING, Block, Mark, Pcm
 
 QUIET = 184
 """Samples up to this are silence: -45 dB of full scale, above the noise floor of neural voices."""
-BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.05
+BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.03
 """What is left of the silence before the first sound and after the last one."""
+LEFT_SECONDS = BEFORE_SECONDS + AFTER_SECONDS
 FADE_SECONDS = 0.004
 
 

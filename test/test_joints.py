@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.audio import Block, Mark, Pcm
-from k2so_tts.blocks import AFTER_SECONDS, BEFORE_SECONDS, QUIET, resampled, trimmed
+from k2so_tts.joints import AFTER_SECONDS, BEFORE_SECONDS, QUIET, resampled, trimmed
 
 RATE = 1000
 BEFORE, AFTER = round(BEFORE_SECONDS * RATE), round(AFTER_SECONDS * RATE)

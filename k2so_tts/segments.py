@@ -32,6 +32,7 @@ _MARGIN = 0.8
 """Part of the unheard time that is counted on."""
 _WIDE_SIZE = 3
 _WINDOW = 4000
+_ANY_SENTENCE = "Now"
 _TOO_SLOW = 0.95
 
 _PARAGRAPH_SECONDS, _LINE_SECONDS = 0.7, 0.3
@@ -58,6 +59,7 @@ _WORDS = re.compile(r"\s*\S+\s*")
 
 _NEW_LINE = re.compile(r"\n\s*\n\s*|\n(?=[ \t]*(?:[-*•–]|\d{1,3}[.)])\s)")
 _FULL_WIDTH_END = re.compile(rf"[{_STOPS}]+[{_QUOTES}]*")
+_QUOTED_END = re.compile(rf"\.[{_QUOTES}]+\s+(?=[^\W\d_])")
 _NUMBERED = re.compile(r"(?:^|\n)\s*(?:\d{1,3}|\w)[.)]\s*$")
 _TITLE = re.compile(
     r"(?:^|[\s«“„\"(])"
@@ -111,7 +113,7 @@ class Cutter:
 
     def __init__(self, text: str, language: str, cut: str = WORD, start: int = 0) -> None:
         self._text = text
-        self._language = language.lower().replace("_", "-").partition("-")[0]
+        self._language = language_code(language)
         self._cut = cut
         self._at = start
         self._ends = _sentence_ends(text, start, self._language)
@@ -229,6 +231,23 @@ def pause_after(text: str) -> float:
     return max(pause, _LINE_SECONDS) if "\n" in blank else pause
 
 
+def ends_clause(text: str, end: int, language: str) -> bool:
+    """Whether a clause ends at `end` of a text that is still being written, as far as is known.
+
+    It does not after an abbreviation, which looks like a sentence's end.
+    """
+    before = text[max(0, end - LONGEST) : end]
+    if not before.rstrip(_CLOSING).endswith("."):
+        return True
+    following = text[end:].lstrip()[:LONGEST] or _ANY_SENTENCE
+    return len(before) + 1 in _ends_in(f"{before} {following}", language_code(language))
+
+
+def language_code(tag: str) -> str:
+    """The language of a BCP 47 tag, without its region: `de` of `de-AT`, and of `de_AT`."""
+    return tag.lower().replace("_", "-").partition("-")[0]
+
+
 def require_splitter() -> None:
     """Raises `MissingSplitter` when sentences can't be told on this machine."""
     _splitter()
@@ -260,6 +279,8 @@ def _sentence_ends(text: str, start: int, language: str) -> Iterator[int]:
 def _ends_in(text: str, language: str) -> list[int]:
     ends = {match.end() for match in _NEW_LINE.finditer(text)}
     likely = {match.end() for match in _FULL_WIDTH_END.finditer(text)}
+    quoted = (match.end() for match in _QUOTED_END.finditer(text))
+    likely |= {end for end in quoted if text[end].isupper()}
     end = 0
     for sentence in _splitter().segment(language, text):
         end += len(sentence)

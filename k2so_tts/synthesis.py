@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,9 +15,9 @@ from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
 from k2so_tts.engines.talker import Talker
 from k2so_tts.joints import LEFT_SECONDS, resampled, trimmed
-from k2so_tts.segments import SENTENCE, WORD, Cutter, size_of, speakable
+from k2so_tts.segments import SENTENCE, WORD, Cutter, ends_clause, size_of, speakable
 from k2so_tts.tape import Tape
-from k2so_tts.text import Segment, TextStream, whole_words
+from k2so_tts.text import IsEnd, Segment, TextStream, whole_words
 
 _logger = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ class Synthesis:
             return
         if turn.start < self._read_to:
             yield Segment(turn.start, source.text[turn.start : self._read_to])
-        for segment in source:
+        for segment in source.clauses(_clause_ends(turn)):
             if segment is not None:
                 self._read_to = segment.start + len(segment.text)
             yield segment
@@ -310,6 +311,13 @@ class Synthesis:
             text_end = segment.start + mark.text_end
             self._tape.mark(turn.pen, first_frame + mark.frame, text_end)
         self._tape.add(turn.pen, apply_gain(block.pcm, turn.manner.volume))
+
+
+def _clause_ends(turn: _Turn) -> IsEnd:
+    """How to tell where a clause ends: an engine that streams is given whatever looks like one."""
+    if streams(turn.talker.engine):
+        return lambda _, __: True
+    return partial(ends_clause, language=turn.talker.language_of(turn.manner.voice))
 
 
 def samples_of(synthesis: Synthesis) -> Iterator[Pcm]:

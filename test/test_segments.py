@@ -19,6 +19,7 @@ from k2so_tts.segments import (
     Cutter,
     MissingSplitter,
     Pace,
+    ends_clause,
     pause_after,
     require_splitter,
     size_of,
@@ -55,6 +56,8 @@ def texts(segments: list[Segment]) -> list[str]:
         ("en", "\"Really? I am surprised.\" he asked. |'Yes, of course I did!'"),
         ("en", "The U.S. is big, and wide. |J. R. R. Tolkien wrote it all. |See No. 5 there."),
         ("en-gb", "He said “Hello there.” and left. |(It was a very long day.)"),
+        ("en", "He said “I am ill.” |The dog barked. |(It was so.) |Now it is not."),
+        ("en", "“Really?” John asked us. |“Yes, I am.” |Nobody spoke (it was late) any more."),
         ("de", "Das ist z. B. ein erster Test. |Am 3. Oktober ist ein Feiertag."),
         ("de", "Dr. Müller kam um 15.30 Uhr. |Das kostet 1.000,50 Euro. |Der 4. Mann ist da."),
         ("de_AT", "„Ja, das stimmt!“, sagte er. |Und so weiter usw. und so fort."),
@@ -82,6 +85,30 @@ def test_sentences_are_told_apart(language: str, text: str) -> None:
     assert [segment.text.strip(" .!") for segment in segments] == [
         sentence.strip(" .!") for sentence in sentences
     ]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "ends"),
+    [
+        ("en", "Ask Dr. ", False),
+        ("en", "Ask Dr. Smith", False),
+        ("en", "Ask the doctor. ", True),
+        ("en", "Ask the doctor. Sm", True),
+        ("en", "He said “I am ill.” ", True),
+        ("en", "It was J. ", False),
+        ("en", "Why? ", True),
+        ("en", "Well, ", True),
+        ("de", "Das ist z. B. ", False),
+        ("de_AT", "Am 3. ", False),
+        ("de", "Am 3. Oktober ist", False),
+        ("de", "Das ist gut. ", True),
+    ],
+)
+def test_a_clause_that_is_being_written_does_not_end_with_an_abbreviation(
+    language: str, text: str, ends: bool
+) -> None:
+    end = 1 + max(text.rfind(mark) for mark in ".?,”")
+    assert ends_clause(text, end, language) == ends
 
 
 @settings(max_examples=500, deadline=None)

@@ -391,12 +391,17 @@ FOX = "The quick brown fox jumps over the lazy dog and the cat. "
 def test_a_streamed_text_is_cut_into_segments_too() -> None:
     stream = TextStream(PATIENCE)
     engine = Reader()
-    for piece in ("One, two. Three ", "four! Fi", "ve is long. Six"):
-        stream.feed(piece)
-    stream.end()
     synthesis = Synthesis(Talker(engine), stream, Manner("any", cut="sentence"))
-    spoken(synthesis)
+    synthesis.start()
+    for piece in ("One, and Dr. ", "Two. Three is ", "four! Fi", "ve is long, too. Six"):
+        stream.feed(piece)
+        while not synthesis.starved:
+            synthesis.wait(0.001)
+    stream.end()
+    chunks_of(synthesis)
     assert "".join(engine.asked) == stream.text
+    assert engine.asked[0].startswith("One, and Dr. Two.") or engine.asked[0] == "One,"
+    assert all(not text.rstrip().endswith("Dr.") for text in engine.asked)
     assert synthesis.heard_text(synthesis.frames) == stream.text
 
 

@@ -29,6 +29,10 @@ setup(
             "k2so-tts = k2so_tts.cli:main",
             "say = k2so_tts.cli:send_main",
         ],
-        "k2so_tts.engines": ["espeak = k2so_tts.engines.espeak:EspeakEngine"],
+        "k2so_tts.engines": [
+            "espeak = k2so_tts.engines.espeak:EspeakEngine",
+            "coqui = k2so_tts.engines.coqui:CoquiEngine",
+            "piper = k2so_tts.engines.piper:PiperEngine",
+        ],
     },
 )

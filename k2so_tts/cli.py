@@ -20,6 +20,7 @@ from k2so_tts.engines import (
     Engine,
     EngineError,
     Prosody,
+    Voice,
     create_engine,
     engine_names,
     engine_options,
@@ -231,20 +232,26 @@ def _send(options: argparse.Namespace) -> int:
 def _voices(options: argparse.Namespace) -> int:
     if options.engine_options and not options.engine:
         raise SettingError("-o needs to know whose option it is: --engine NAME")
+    texts = dict(options.engine_options)
     for name in [options.engine] if options.engine else engine_names():
-        with closing(_create_engine(name, dict(options.engine_options))) as engine:
-            console.print(f"{name}: {_describe(engine)}", markup=False)
+        console.print(f"{name}: {_describe(name, texts)}", markup=False, soft_wrap=True)
     return 0
 
 
-def _describe(engine: Engine) -> str:
-    """What an engine has to offer, or why it can't speak here."""
+def _describe(name: str, texts: Mapping[str, str]) -> str:
+    """What an engine has to offer, or what is missing here and how to get it."""
     try:
-        engine.load()
+        with closing(_create_engine(name, texts)) as engine:
+            engine.load()
+            voices = engine.voices()
+            begin = f"{engine.sample_rate} Hz, default {engine.default_voice}"
     except EngineError as error:
         return str(error)
-    names = "\n  ".join(voice.name for voice in engine.voices())
-    return f"{engine.sample_rate} Hz, default {engine.default_voice}\n  {names}"
+    return "\n  ".join([begin, *(_name_of(voice) for voice in voices)])
+
+
+def _name_of(voice: Voice) -> str:
+    return voice.name if voice.name == voice.language else f"{voice.name} ({voice.language})"
 
 
 def _doctor(_: argparse.Namespace) -> int:

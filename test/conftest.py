@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 from support.ros import Observer, running
 from support.sound import SoundServer
+
+collect_ignore = [] if importlib.util.find_spec("TTS") else ["neural"]
+"""Only `make test-neural` has the neural engines at hand."""
 
 STEADY_CYCLE = 4096
 """Frames in a cycle of the sound card whose recordings are judged frame by frame.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,20 @@ def test_an_engine_that_nobody_installed_is_unavailable() -> None:
 )
 def test_a_voice_is_found_by_its_name_or_language(name: str, voice: str | None) -> None:
     assert match_voice(VOICES, name) == voice
+
+
+def test_importing_the_package_imports_no_neural_library() -> None:
+    """Nor do naming the engines, and making one."""
+    code = (
+        "import sys, k2so_tts.cli, k2so_tts.engines as engines\n"
+        "for name in engines.engine_names():\n"
+        "    engines.create_engine(name)\n"
+        "print({'torch', 'TTS', 'onnxruntime', 'onnx', 'piper'} & set(sys.modules))\n"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    assert printed == "set()\n"
 
 
 PARROT = """

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from k2so_tts.engines import UnknownVoice
+from k2so_tts.engines import UnknownVoice, engine_options
 from k2so_tts.ros import audio_player, server_parameters
 from k2so_tts.ros.voices import Voices
 from k2so_tts.settings import Setting, SettingError
 
 NODES = {
-    "speak_server": server_parameters.PARAMETERS,
+    "speak_server": (
+        *server_parameters.PARAMETERS,
+        *engine_options("coqui").values(),
+        *engine_options("piper").values(),
+    ),
     "audio_player": audio_player.PARAMETERS,
 }
 ALL = [
@@ -97,9 +101,20 @@ def test_every_parameter_is_described_and_its_default_allowed(parameter: Setting
         assert parameter.low is not None, "a number without a range"
 
 
+def flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as ROS names them: those within others have a dot in their name."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": value[inner] for inner in value}
+        else:
+            found[name] = value
+    return found
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_the_file_holds_every_parameter_with_its_default(node: str) -> None:
-    documented = yaml.safe_load(FILE.read_text())[f"/**/{node}"]["ros__parameters"]
+    documented = flat(yaml.safe_load(FILE.read_text())[f"/**/{node}"]["ros__parameters"])
     assert documented == {parameter.name: parameter.default for parameter in NODES[node]}
     assert [type(value) for value in documented.values()] == [
         type({parameter.name: parameter.default for parameter in NODES[node]}[name])
@@ -109,9 +124,11 @@ def test_the_file_holds_every_parameter_with_its_default(node: str) -> None:
 
 @pytest.mark.parametrize("node", NODES)
 def test_the_file_says_which_parameters_are_live_and_in_what_range(node: str) -> None:
-    lines = FILE.read_text().partition(f"{node}:")[2].splitlines()
+    text = FILE.read_text().partition(f"{node}:")[2]
     for parameter in NODES[node]:
-        line = next(line for line in lines if line.strip().startswith(f"{parameter.name}:"))
+        engine, _, name = parameter.name.rpartition(".")
+        lines = text.partition(f" {engine}:\n" if engine else "\n")[2].splitlines()
+        line = next(line for line in lines if line.strip().startswith(f"{name}:"))
         comment = line.partition("#")[2]
         assert ("(live)" in comment) == parameter.live
         for choice in parameter.choices:

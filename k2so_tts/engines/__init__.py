@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -116,6 +117,13 @@ def create_engine(name: str, options: Mapping[str, object] = MappingProxyType({}
     }
     engine: Engine = _engine_class(name)(**values)
     return engine
+
+
+def require(engine: str, modules: Sequence[str], remedy: str) -> None:
+    """Check, without importing any, that modules are installed. Raises `EngineUnavailable`."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise EngineUnavailable(f"{engine} can't be used: no module {', '.join(missing)}; {remedy}")
 
 
 def streams(engine: Engine) -> bool:

@@ -29,6 +29,7 @@ from k2so_tts.engines import (
 from k2so_tts.engines.blocks import to_pcm
 from k2so_tts.engines.coqui import CoquiEngine
 from k2so_tts.engines.coqui_models import decoder_reach
+from k2so_tts.engines.talker import Talker
 from k2so_tts.synthesis import Manner, Synthesis
 from neural.models import (
     PIPER_MEDIUM,
@@ -183,7 +184,7 @@ def test_a_text_of_any_length_is_taken_piece_by_piece(vits: CoquiEngine) -> None
 
 
 def test_a_cancel_ends_the_work(vits: CoquiEngine) -> None:
-    synthesis = Synthesis(vits, "word " * 2000, Manner(vits.default_voice))
+    synthesis = Synthesis(Talker(vits), "word " * 2000, Manner(vits.default_voice))
     synthesis.start()
     assert synthesis.wait(PATIENCE)
     synthesis.cancel()

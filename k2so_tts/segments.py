@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from k2so_tts.text import Segment
 
@@ -34,6 +37,8 @@ _WIDE_SIZE = 3
 _WINDOW = 4000
 _ANY_SENTENCE = "Now"
 _TOO_SLOW = 0.95
+_REMEMBERED = 8
+_LEAST_SECONDS_PER_SIZE = 1e-4
 
 _PARAGRAPH_SECONDS, _LINE_SECONDS = 0.7, 0.3
 _PAUSES = ((".!?…。！？।॥؟۔", 0.4), (";:—–-；：؛", 0.25), (",、，،", 0.15))
@@ -76,13 +81,17 @@ class MissingSplitter(ImportError):
 
 
 class Pace:
-    """How fast an engine is: a guess at first, then learnt from what it has made."""
+    """How fast an engine is: a guess at first, then learnt from what it has made lately.
+
+    From a text to its first sound it takes `fixed_seconds` and, for each unit of the text's size,
+    `seconds_per_size`.
+    """
 
     def __init__(self) -> None:
+        self.fixed_seconds = 0.0
         self.seconds_per_size = 0.03
-        """From being given a text to the first sound, by the size of the text."""
         self.real_time_factor = 0.4
-        self._learnt = False
+        self._latest: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     def learn(self, size: float, first_seconds: float, seconds: float, audio: float) -> None:
         """A text of `size` took `first_seconds` to its first sound and `seconds` to its last, and
@@ -90,10 +99,15 @@ class Pace:
         """
         if size <= 0 or audio <= 0:
             return
-        weight = 0.4 if self._learnt else 1.0
-        self._learnt = True
-        self.seconds_per_size += weight * (first_seconds / size - self.seconds_per_size)
+        weight = 0.4 if self._latest else 1.0
         self.real_time_factor += weight * (seconds / audio - self.real_time_factor)
+        self._latest.append((size, first_seconds))
+        sizes, times = np.array(self._latest).T
+        spread = float(np.var(sizes))
+        slope = float(np.cov(sizes, times, bias=True)[0, 1]) / spread if spread else np.inf
+        highest = float(times.mean() / sizes.mean())
+        self.seconds_per_size = min(max(slope, _LEAST_SECONDS_PER_SIZE), highest)
+        self.fixed_seconds = float(times.mean() - self.seconds_per_size * sizes.mean())
 
     def room(self, lead: float | None) -> float:
         """The size of what can begin to sound within `lead` seconds, in which what is there is
@@ -102,7 +116,8 @@ class Pace:
         if lead is not None and self.real_time_factor > _TOO_SLOW:
             return LONGEST  # gaps are certain: better between sentences
         seconds = FIRST_SECONDS if lead is None else max(FIRST_SECONDS, _MARGIN * lead)
-        return min(LONGEST, max(_LEAST, seconds / max(self.seconds_per_size, 1e-6)))
+        for_size = max(seconds - self.fixed_seconds, self.fixed_seconds / 2)
+        return min(LONGEST, max(_LEAST, for_size / max(self.seconds_per_size, 1e-6)))
 
 
 class Cutter:

@@ -221,14 +221,28 @@ def test_a_pause_is_that_of_the_punctuation(text: str, pause: float) -> None:
 def test_pace_gives_the_room_that_is_heard_meanwhile() -> None:
     pace = Pace()
     assert 10 <= pace.room(None) <= 20
+    pace.learn(0, 1.0, 1.0, 0.0)
+    assert 10 <= pace.room(None) <= 20
     pace.learn(100, 2.0, 3.0, 8.0)
     assert pace.room(None) == pytest.approx(FIRST_SECONDS * 50)
     assert pace.room(2.0) == pytest.approx(0.8 * 2.0 * 50)
     assert pace.room(100.0) == LONGEST
-    pace.learn(100, 1.0, 3.0, 8.0)
-    assert pace.seconds_per_size == pytest.approx(0.016)
-    pace.learn(0, 1.0, 1.0, 0.0)
-    assert pace.seconds_per_size == pytest.approx(0.016)
+
+
+@pytest.mark.parametrize(("fixed", "per_size"), [(0.1, 0.01), (0.0, 0.02), (0.2, 0.0)])
+def test_what_a_text_costs_whatever_its_size_is_told_apart(fixed: float, per_size: float) -> None:
+    pace = Pace()
+    for size in (30, 5, 30, 80, 12, 12, 12, 100, 7, 60, 20):
+        pace.learn(size, fixed + per_size * size, 1.0, 3.0)
+    assert pace.fixed_seconds == pytest.approx(fixed, abs=0.01)
+    assert pace.seconds_per_size == pytest.approx(per_size, abs=2e-4)
+
+
+def test_nothing_is_cut_off_that_would_not_come_earlier_for_it() -> None:
+    pace = Pace()
+    for size in (4, 33, 80):
+        pace.learn(size, 0.5 + 0.002 * size, 1.0, 3.0)
+    assert pace.room(None) > 100
 
 
 def test_an_engine_below_real_time_pauses_between_sentences() -> None:

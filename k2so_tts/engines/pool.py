@@ -26,9 +26,8 @@ _logger = logging.getLogger(__name__)
 
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
-WARM_UP = "This is how I sound when I speak."
-_WARM_UPS = 3
-"""The first text takes many engines longer than all others."""
+WARM_UPS = ("This is how I sound when I speak.", "Yes.", "This is how I sound when I speak.")
+"""The first text takes many engines longer than all others. From the rest their pace is learnt."""
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _JOIN_SECONDS = 2.0
 _FAILURES = 2
@@ -61,15 +60,15 @@ def load(recipe: Recipe, engine: Engine) -> Talker:
     except MissingSplitter as error:
         raise EngineUnavailable(str(error)) from error
     voice = engine.find_voice(engine.default_voice)
-    for number in range(_WARM_UPS):
+    for number, text in enumerate(WARM_UPS):
         began = time.monotonic()
         first_seconds, frames = 0.0, 0
-        for block in engine.synthesise(WARM_UP, voice, NORMAL):
+        for block in engine.synthesise(text, voice, NORMAL):
             first_seconds = first_seconds or time.monotonic() - began
             frames += len(block.pcm)
         if number > 0:
             seconds, audio = time.monotonic() - began, frames / engine.sample_rate
-            talker.pace.learn(size_of(WARM_UP), first_seconds, seconds, audio)
+            talker.pace.learn(size_of(text), first_seconds, seconds, audio)
     return talker
 
 

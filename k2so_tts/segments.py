@@ -102,12 +102,20 @@ class Pace:
         weight = 0.4 if self._latest else 1.0
         self.real_time_factor += weight * (seconds / audio - self.real_time_factor)
         self._latest.append((size, first_seconds))
+        self._fit()
+
+    def _fit(self) -> None:
+        """The line through medians (Theil and Sen's): a moment when the machine was busy does not
+        bend it.
+        """
         sizes, times = np.array(self._latest).T
-        spread = float(np.var(sizes))
-        slope = float(np.cov(sizes, times, bias=True)[0, 1]) / spread if spread else np.inf
-        highest = float(times.mean() / sizes.mean())
+        apart = np.triu(sizes[:, None] != sizes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = ((times[:, None] - times) / (sizes[:, None] - sizes))[apart]
+        highest = float(np.median(times / sizes))
+        slope = float(np.median(slopes)) if len(slopes) else highest
         self.seconds_per_size = min(max(slope, _LEAST_SECONDS_PER_SIZE), highest)
-        self.fixed_seconds = float(times.mean() - self.seconds_per_size * sizes.mean())
+        self.fixed_seconds = max(0.0, float(np.median(times - self.seconds_per_size * sizes)))
 
     def room(self, lead: float | None) -> float:
         """The size of what can begin to sound within `lead` seconds, in which what is there is
@@ -116,7 +124,7 @@ class Pace:
         if lead is not None and self.real_time_factor > _TOO_SLOW:
             return LONGEST  # gaps are certain: better between sentences
         seconds = FIRST_SECONDS if lead is None else max(FIRST_SECONDS, _MARGIN * lead)
-        for_size = max(seconds - self.fixed_seconds, self.fixed_seconds / 2)
+        for_size = max(seconds - self.fixed_seconds, self.fixed_seconds / 4)
         return min(LONGEST, max(_LEAST, for_size / max(self.seconds_per_size, 1e-6)))
 
 

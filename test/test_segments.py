@@ -234,6 +234,7 @@ def test_what_a_text_costs_whatever_its_size_is_told_apart(fixed: float, per_siz
     pace = Pace()
     for size in (30, 5, 30, 80, 12, 12, 12, 100, 7, 60, 20):
         pace.learn(size, fixed + per_size * size, 1.0, 3.0)
+    pace.learn(50, 9.0, 9.0, 3.0)  # the machine was busy
     assert pace.fixed_seconds == pytest.approx(fixed, abs=0.01)
     assert pace.seconds_per_size == pytest.approx(per_size, abs=2e-4)
 
@@ -242,7 +243,7 @@ def test_nothing_is_cut_off_that_would_not_come_earlier_for_it() -> None:
     pace = Pace()
     for size in (4, 33, 80):
         pace.learn(size, 0.5 + 0.002 * size, 1.0, 3.0)
-    assert pace.room(None) > 100
+    assert pace.room(None) > 60
 
 
 def test_an_engine_below_real_time_pauses_between_sentences() -> None:

@@ -7,6 +7,8 @@ streams it. Any other model speaks a text as a whole.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import gc
 import hashlib
 import os
@@ -161,7 +163,7 @@ class Model:
 class Vits(Model):
     """A VITS, without what only learning takes, its decoder taken out to be run in blocks."""
 
-    longest = 400
+    longest = 250
 
     def __init__(self, synthesizer: Synthesizer, options: Mapping[str, Any]) -> None:
         super().__init__(synthesizer, options)
@@ -171,7 +173,7 @@ class Vits(Model):
         for module in list(model.modules()):
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
-        gc.collect()
+        _give_back_memory()
         if options["noise_scale"] >= 0:
             model.inference_noise_scale = options["noise_scale"]
         if options["noise_w"] >= 0:
@@ -205,6 +207,13 @@ class Vits(Model):
             is_last = part.end == frames.shape[-1]
             end = None if is_last else begin + (part.end - part.start) * self._frame_samples
             yield samples[0, 0, begin:end].float().cpu().numpy()
+
+
+def _give_back_memory() -> None:
+    """Hand what was freed back to the system, where the C library can."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class _Tap(torch.nn.Module):  # type: ignore[misc] # torch comes without types here

@@ -33,7 +33,7 @@ from k2so_tts.settings import Setting
 STALL_SECONDS = 15.0
 _INSTALL = "install it with 'make neural', or on a robot 'pip install piper-tts onnx'"
 _START_SECONDS = 60.0
-_LONGEST = 400
+_LONGEST = 250
 OWN = -1.0
 
 

@@ -40,10 +40,10 @@ _POINTWISE = {"Add", "Cast", "Clip", "Div", "Identity", "LeakyRelu", "Mul", "Rel
 
 @dataclass(frozen=True)
 class Cut:
-    """A graph in two: what makes the latent frames, and what makes samples of them."""
+    """Where a graph is cut in two: the name of the latent frames between, what a sample depends on
+    of them, and how many samples each stands for.
+    """
 
-    encoder: onnx.ModelProto
-    decoder: onnx.ModelProto
     latent: str
     reach: Reach
     frame_samples: int
@@ -56,13 +56,8 @@ class Voice:
         config = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
         self._piper = PiperVoice(session=None, config=PiperConfig.from_dict(config))
         self._threads = threads
-        model = onnx.load(path)
-        self._cut = cut_graph(model)
-        if self._cut is None:
-            self._encoder = self._session(model)
-        else:
-            self._encoder = self._session(self._cut.encoder)
-            self._decoder = self._session(self._cut.decoder)
+        self._cut, models = cut_graph(onnx.load(path))
+        self._encoder, *self._decoder = [self._session(model) for model in models]
 
     def speak(self, request: dict[str, Any]) -> Iterator[Pcm]:
         """The samples of a text, sentence by sentence, block by block."""
@@ -89,7 +84,7 @@ class Voice:
             return
         for part in parts(made.shape[-1], cut.reach, cut.frame_samples):
             block = {**inputs, cut.latent: made[:, :, part.first : part.last]}
-            samples = _run(self._decoder, block).reshape(-1)
+            samples = _run(self._decoder[0], block).reshape(-1)
             begin = (part.start - part.first) * cut.frame_samples
             is_last = part.end == made.shape[-1]
             end = None if is_last else begin + (part.end - part.start) * cut.frame_samples
@@ -98,6 +93,7 @@ class Voice:
     def _session(self, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others work too
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -110,30 +106,29 @@ def _run(session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[Any]])
     return result
 
 
-def cut_graph(model: onnx.ModelProto) -> Cut | None:
-    """Cut the graph of a VITS before the first convolution of its decoder, a HiFi-GAN.
+def cut_graph(model: onnx.ModelProto) -> tuple[Cut | None, list[onnx.ModelProto]]:
+    """Cut the graph of a VITS before the first convolution of its decoder, a HiFi-GAN: the cut, and
+    both parts.
 
     That decoder is told by its transposed convolutions: before the first of them there is a
-    convolution, whose input is the latent frames. None for a graph that is built in another way.
+    convolution, whose input is the latent frames. A graph that is built in another way stays whole.
     """
     graph = model.graph
     maker = {name: node for node in graph.node for name in node.output}
     upsamplings = [node for node in graph.node if node.op_type == "ConvTranspose"]
     latent = _latent(upsamplings[0], maker) if upsamplings else None
     if latent is None:
-        return None
+        return None, [model]
     output = graph.output[0].name
     decoder = _needed(graph, maker, output, latent)
     reach = _reach(decoder, output, latent)
     if reach is None:
-        return None
-    return Cut(
-        encoder=_part(model, _needed(graph, maker, latent, ""), latent, ()),
-        decoder=_part(model, decoder, output, (latent,)),
-        latent=latent,
-        reach=reach,
-        frame_samples=prod(_ints(node, "strides", (1,))[0] for node in upsamplings),
-    )
+        return None, [model]
+    frame_samples = prod(_ints(node, "strides", (1,))[0] for node in upsamplings)
+    return Cut(latent, reach, frame_samples), [
+        _part(model, _needed(graph, maker, latent, ""), latent, ()),
+        _part(model, decoder, output, (latent,)),
+    ]
 
 
 def _latent(upsampling: onnx.NodeProto, maker: dict[str, onnx.NodeProto]) -> str | None:

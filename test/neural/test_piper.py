@@ -15,6 +15,7 @@ import onnx
 import psutil
 import pytest
 from piper import PiperVoice, SynthesisConfig
+from support.neural_models import PIPER_MEDIUM, make_piper
 
 from k2so_tts.audio import CHUNK_FRAMES, Block, Pcm
 from k2so_tts.engines import (
@@ -27,7 +28,6 @@ from k2so_tts.engines import (
     create_engine,
 )
 from k2so_tts.engines.piper import PiperEngine
-from neural.models import PIPER_MEDIUM, make_piper
 
 TEXT = "The quick brown fox jumps over the lazy dog. It does so again and again!"
 PATIENCE = 30.0

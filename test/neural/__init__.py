@@ -1,1 +1,0 @@
-"""Tests of the neural engines: the real libraries, on models that the tests make."""

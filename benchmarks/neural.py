@@ -28,7 +28,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 
-from k2so_tts.engines import Engine, create_engine
+from k2so_tts.engines.pool import Recipe, load
+from k2so_tts.engines.talker import Talker
 from k2so_tts.synthesis import Manner, Synthesis
 
 SENTENCES = (
@@ -188,23 +189,25 @@ def streamed(name: str, model: Path) -> Measured:
     """Through `Synthesis`, as the nodes do."""
     began = time.perf_counter()
     options = {"coqui": {"model": str(model)}, "piper": {"voice": str(model)}}
-    with closing(create_engine(name, options[name])) as engine:
-        engine.load()
+    recipe = Recipe(name, options[name])
+    with closing(recipe.make()) as engine:
+        talker = load(recipe, engine)
         measured = Measured(load_s=time.perf_counter() - began, loaded_mib=resident_mib())
         for count in COUNTS:
-            stream(engine, count, measured)
-        measured.cancel_s = max(cancel(engine, step / CANCELS) for step in range(CANCELS))
+            stream(talker, count, measured)
+        measured.cancel_s = max(cancel(talker, step / CANCELS) for step in range(CANCELS))
         measured.peak_mib = peak_mib()
     return measured
 
 
-def stream(engine: Engine, count: int, measured: Measured) -> None:
+def stream(talker: Talker, count: int, measured: Measured) -> None:
     """Speak a text `RUNS` times: when its chunks came, and what a player would have made of it."""
     first, factor = [], []
+    engine = talker.engine
     came: list[tuple[float, int]] = []
     for _ in range(RUNS):
         synthesis = Synthesis(
-            engine, text_of(count), Manner(engine.default_voice), ahead_seconds=PATIENCE
+            talker, text_of(count), Manner(engine.default_voice), ahead_seconds=PATIENCE
         )
         began = time.perf_counter()
         synthesis.start()
@@ -239,9 +242,9 @@ def prebuffer_s(came: list[tuple[float, int]], rate: int) -> float:
     return sum(frames for at, frames in came if at <= start) / rate
 
 
-def cancel(engine: Engine, share: float) -> float:
+def cancel(talker: Talker, share: float) -> float:
     """Cancel a long text after a share of a second: how long until the engine is idle (s)."""
-    synthesis = Synthesis(engine, text_of(8) * 20, Manner(engine.default_voice))
+    synthesis = Synthesis(talker, text_of(8) * 20, Manner(talker.engine.default_voice))
     synthesis.start()
     time.sleep(share)
     began = time.perf_counter()

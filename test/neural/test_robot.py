@@ -28,7 +28,9 @@ def neural_robot(
         running("speak_server", engine=request.param, **options),
     ):
         observer.wait_for_nodes()
-        observer.wait(lambda: observer.status("/speak_server").get("engine") == request.param)
+        observer.wait(
+            lambda: observer.status("/speak_server").get("engine_state") == "ready", PATIENCE
+        )
         yield observer
 
 

@@ -141,26 +141,27 @@ class Pool:
 
     def begin(self) -> Talker:
         """Who speaks an utterance that begins now."""
-        talker = self._talker or self._fallback
-        assert talker is not None, "without a fallback the engine is loaded from the start"
-        self.fallback_utterances += talker is self._fallback
+        with self._changed:
+            talker = self._talker or self._fallback
+            assert talker is not None, "without a fallback the engine is loaded from the start"
+            self.fallback_utterances += talker is self._fallback
         return talker
 
     def relieve(self, failed: Talker, error: EngineError) -> Talker | None:
         """Who goes on with an utterance in which `failed` has failed; None: nobody."""
         if failed.name != self.name:
             return None
+        if self._fallback is None:
+            self.fault = error
+            return None
         with self._changed:
-            if failed is self._talker and self._fallback is not None:
+            if failed is self._talker:
                 self._failures += 1
                 if self._failures >= _FAILURES or failed.left.is_set():
                     self._talker = None
                     self._changed.notify_all()
-        if self._fallback is None:
-            self.fault = error
-            return None
+            self.fallback_utterances += 1
         self._is_wrong(error)
-        self.fallback_utterances += 1
         return self._fallback
 
     def leave(self, talker: Talker) -> None:

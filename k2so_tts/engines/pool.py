@@ -26,7 +26,8 @@ _logger = logging.getLogger(__name__)
 
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
-WARM_UPS = ("This is how I sound when I speak.", "Yes.", "This is how I sound when I speak.")
+_LONG = "This is how I sound when I speak, and this is how I sound when I go on for a while."
+WARM_UPS = (_LONG, "Yes.", "This is how I sound when I speak.", _LONG)
 """The first text takes many engines longer than all others. From the rest their pace is learnt."""
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _JOIN_SECONDS = 2.0

@@ -5,6 +5,7 @@ ROS_DISTRO ?= kilted
 PYTHON ?= python3
 
 venv    := .venv/$(ROS_DISTRO)
+neural  := .venv/$(ROS_DISTRO)-neural
 build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
@@ -15,11 +16,11 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test demo compare bench bench-check lint clean
+.PHONY: help setup build test demo compare bench bench-check neural test-neural bench-neural lint clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
@@ -43,6 +44,14 @@ bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then 
 
 bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
 	@. ./env.sh && exec python benchmarks/latency.py --check
+
+neural: build $(neural)/.neural ## the set-up, and the neural engines in an environment of their own (5 GB)
+
+test-neural: neural .venv/.debian-test $(venv)/.test ## the set-up, then the tests of the neural engines
+	@export K2SO_NEURAL=1 && . ./env.sh && pytest test/neural $(PYTEST_ARGS)
+
+bench-neural: neural $(venv)/.test ## the set-up, then measure the neural engines at real size
+	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py
 
 lint: $(venv)/.test ## ruff and mypy
 	@$(venv)/bin/ruff check
@@ -86,6 +95,16 @@ $(venv)/.test: requirements/test.txt $(venv)/.python | $(venv)/.common
 
 $(venv)/.plot: requirements/plot.txt $(venv)/.python | $(venv)/.common
 	@tools/step "set-up for plots: Python packages" $(log)/plot.log tools/pip_install $(venv) $<
+	@touch $@
+
+# It lies on top of the other environment (env.sh): the same ROS, the same installation.
+$(neural)/.python: $(venv)/.python
+	@rm -rf $(neural)
+	@tools/step "set-up of neural engines 1/2: Python environment" $(log)/neural-venv.log $(PYTHON) -m venv $(neural)
+	@touch $@
+
+$(neural)/.neural: requirements/neural.txt $(neural)/.python
+	@tools/step "set-up of neural engines 2/2: Python packages" $(log)/neural.log tools/pip_install $(neural) $<
 	@touch $@
 
 requirements/%.txt:

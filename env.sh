@@ -1,6 +1,6 @@
 # . ./env.sh  puts speak_server, audio_player, k2so-tts, rclpy and the messages within reach of this shell
 # (bash or zsh; other shells from this directory only), in place of any other ROS 2. ROS_DISTRO chooses, kilted
-# unless set.
+# unless set. With K2SO_NEURAL=1 the neural engines are within reach, too.
 
 : "${ROS_DISTRO:=kilted}"
 
@@ -21,6 +21,14 @@ for _k2so_site in "$_k2so_venv"/lib/python3.*/site-packages; do
     PYTHONPATH=${_k2so_site#"$_k2so_venv/"}
 done
 PYTHONPATH=$_k2so_install/k2so_tts/$PYTHONPATH:$_k2so_install/audio_common_msgs/$PYTHONPATH
+if [ -n "${K2SO_NEURAL-}" ]; then
+    if [ ! -e "$_k2so_venv-neural/.neural" ]; then
+        echo "env.sh: the neural engines are not installed here: run \"make neural ROS_DISTRO=$ROS_DISTRO\" first" >&2
+        unset _k2so _k2so_venv _k2so_install _k2so_site
+        return 1
+    fi
+    PYTHONPATH=$PYTHONPATH:$(echo "$_k2so_venv-neural"/lib/python3.*/site-packages)
+fi
 AMENT_PREFIX_PATH=$_k2so_install/k2so_tts:$_k2so_install/audio_common_msgs:$_k2so_venv
 
 _k2so_bin=$_k2so_install/k2so_tts/lib/k2so_tts:$_k2so_venv/bin

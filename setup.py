@@ -21,7 +21,7 @@ setup(
         (f"share/{package}/launch", glob("launch/*.launch.*")),
         (f"share/{package}/config", glob("config/*")),
     ],
-    install_requires=["numpy", "rich", "sounddevice", "soxr"],
+    install_requires=["numpy", "rich", "sentencex", "sounddevice", "soxr"],
     extras_require={"plot": ["matplotlib"]},
     entry_points={
         "console_scripts": [
@@ -30,6 +30,10 @@ setup(
             "k2so-tts = k2so_tts.cli:main",
             "say = k2so_tts.cli:send_main",
         ],
-        "k2so_tts.engines": ["espeak = k2so_tts.engines.espeak:EspeakEngine"],
+        "k2so_tts.engines": [
+            "espeak = k2so_tts.engines.espeak:EspeakEngine",
+            "coqui = k2so_tts.engines.coqui:CoquiEngine",
+            "piper = k2so_tts.engines.piper:PiperEngine",
+        ],
     },
 )

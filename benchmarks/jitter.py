@@ -3,10 +3,11 @@
     python benchmarks/jitter.py [--plot docs/jitter.png]
 
 An engine makes an utterance at a real-time factor (time to make it / duration), a server
-publishes its chunks of 4096 frames at 22.05 kHz at most 2 s ahead, the network delays each by
-a random time up to the jitter and keeps their order, and the player's own `JitterBuffer` plays
-them. Printed is a Markdown table of underruns per utterance and of the latency that buffering
-adds: the time from the arrival of the first chunk to its first frame leaving the buffer.
+publishes its chunks of 4096 frames (the first two: 2048) at 22.05 kHz at most 2 s ahead, the
+network delays each by a random time up to the jitter and keeps their order, and the player's own
+`JitterBuffer` plays them. Printed is a Markdown table of underruns per utterance and of the
+latency that buffering adds: the time from the arrival of the first chunk to its first frame
+leaving the buffer.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from k2so_tts.audio import CHUNK_FRAMES
+from k2so_tts.audio import Chunker
 from k2so_tts.playback.buffer import FADE_SECONDS, JitterBuffer, State
 
 RATE = 22_050
 BLOCK = 256
-CHUNK_SECONDS = CHUNK_FRAMES / RATE
 MAX_LEAD = 2.0
-CHUNKS = 54  # ten seconds of speech
+CHUNKS = [len(chunk) for chunk in Chunker().push(np.zeros(10 * RATE, np.int16))]
+"""The frames of each chunk of ten seconds of speech."""
 UTTERANCES = 20
 JITTERS_MS: tuple[float, ...] = (0, 50, 100, 200, 400)
 REAL_TIME_FACTORS = (0.1, 0.3, 0.5, 0.8, 1.0, 1.2, 1.5)
@@ -45,27 +46,26 @@ class Result:
 
 def arrivals(factor: float, jitter_ms: float, random: np.random.Generator) -> list[float]:
     """When each chunk reaches the player, in seconds after the goal was accepted."""
-    numbers = np.arange(CHUNKS)
-    made = (numbers + 1) * CHUNK_SECONDS * factor
-    published = np.maximum(made, numbers * CHUNK_SECONDS - MAX_LEAD)
-    delayed = published + random.uniform(0, jitter_ms / 1000, CHUNKS)
+    ends = np.cumsum(CHUNKS) / RATE
+    starts = ends - np.array(CHUNKS) / RATE
+    published = np.maximum(ends * factor, starts - MAX_LEAD)
+    delayed = published + random.uniform(0, jitter_ms / 1000, len(CHUNKS))
     return [float(at) for at in np.maximum.accumulate(delayed)]
 
 
 def play(arriving: list[float], prebuffer: int) -> tuple[int, float]:
     """Underruns, and the seconds that the first frame waited in the buffer."""
     buffer = JitterBuffer(prebuffer, int(FADE_SECONDS * RATE))
-    chunk = np.zeros((CHUNK_FRAMES, 1), np.float32)
     out = np.zeros((BLOCK, 1), np.float32)
     received = 0
     began = math.nan
     block = math.ceil(arriving[0] * RATE / BLOCK)
     while buffer.state is not State.ENDED:
         now = block * BLOCK / RATE
-        while received < CHUNKS and arriving[received] <= now:
-            buffer.push(chunk)
+        while received < len(CHUNKS) and arriving[received] <= now:
+            buffer.push(np.zeros((CHUNKS[received], 1), np.float32))
             received += 1
-            if received == CHUNKS:
+            if received == len(CHUNKS):
                 buffer.end()
         buffer.render(out)
         if math.isnan(began) and buffer.position:

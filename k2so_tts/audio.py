@@ -16,6 +16,8 @@ Samples = NDArray[np.float32]
 NOTHING: Pcm = np.empty(0, np.int16)
 NANOSECONDS = 1_000_000_000
 CHUNK_FRAMES = 4096
+SHORT_CHUNKS = 2
+"""So many at the start of an utterance are half as long."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,15 @@ def ns_to_frames(nanoseconds: int, rate: int) -> int:
 
 
 class Chunker:
-    """Cuts blocks of any length into chunks of `frames` frames, losing and repeating nothing."""
+    """Cuts blocks of any length into chunks of `frames` frames, losing and repeating nothing.
+
+    The first two, also after a `flush`, are half as long: a player that waits for three chunks
+    starts sooner.
+    """
 
     def __init__(self, frames: int = CHUNK_FRAMES) -> None:
         self._frames = frames
+        self._cut = 0
         self._pending: list[Pcm] = []
         self._held = 0
 
@@ -82,20 +89,30 @@ class Chunker:
         """The chunks that are full now."""
         self._pending.append(pcm)
         self._held += len(pcm)
-        if self._held < self._frames:
+        if self._held < self._length:
             return []
         joined = np.concatenate(self._pending)
-        full = self._held - self._held % self._frames
-        self._pending = [joined[full:]]
-        self._held -= full
-        return np.split(joined[:full], full // self._frames)
+        chunks, start = [], 0
+        while start + self._length <= len(joined):
+            end = start + self._length
+            chunks.append(joined[start:end])
+            self._cut += 1
+            start = end
+        self._pending = [joined[start:]]
+        self._held = len(joined) - start
+        return chunks
 
     def flush(self) -> list[Pcm]:
         """What is left, as one shorter chunk; empty when nothing is."""
         rest = [np.concatenate(self._pending)] if self._held else []
         self._pending = []
-        self._held = 0
+        self._held = self._cut = 0
         return rest
+
+    @property
+    def _length(self) -> int:
+        """Of the chunk that is being filled, in frames."""
+        return max(1, self._frames // 2) if self._cut < SHORT_CHUNKS else self._frames
 
 
 def apply_gain(pcm: Pcm, gain: float) -> Pcm:

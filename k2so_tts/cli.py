@@ -7,7 +7,7 @@ import importlib
 import logging
 import sys
 import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,10 +17,20 @@ from rich.table import Table
 
 from k2so_tts.audio import Pcm
 from k2so_tts.commands import bench, compare
-from k2so_tts.engines import Engine, EngineError, Prosody, create_engine, engine_names
+from k2so_tts.engines import (
+    Engine,
+    EngineError,
+    Prosody,
+    Voice,
+    create_engine,
+    engine_names,
+    engine_options,
+)
+from k2so_tts.engines.talker import Talker
 from k2so_tts.measure import MeasureError
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
+from k2so_tts.settings import SettingError
 from k2so_tts.synthesis import Manner, Synthesis, samples_of
 from k2so_tts.text import clean
 
@@ -53,7 +63,14 @@ def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         sys.exit(options.command(options))
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except (EngineError, DeviceError, MeasureError, ImportError, OSError) as error:
+    except (
+        EngineError,
+        DeviceError,
+        MeasureError,
+        SettingError,
+        ImportError,
+        OSError,
+    ) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
@@ -65,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     say.add_argument("text", help="what to say; - reads it from standard input")
     say.add_argument("--wav", metavar="FILE", help="write a WAV file instead of playing")
     say.add_argument("--engine", default="espeak", choices=engine_names())
+    _add_options(say)
     say.add_argument("--voice", default="", help="a voice or language of the engine")
     say.add_argument("--device", default="auto", help=SPECIFICATIONS)
     _add_manner(say)
@@ -83,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     voices = commands.add_parser("voices", help="list the engines and voices at hand")
     voices.add_argument("--engine", choices=engine_names(), help="only this one")
+    _add_options(voices)
     voices.set_defaults(command=_voices)
 
     doctor = commands.add_parser("doctor", help="check what speaking needs, and say how to get it")
@@ -99,6 +118,26 @@ def _add_send_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_manner(parser)
     parser.set_defaults(command=_send)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--option",
+        dest="engine_options",
+        metavar="NAME=VALUE",
+        type=_name_and_value,
+        action="append",
+        default=[],
+        help="an option of the engine (docs/engines.md); may be repeated",
+    )
+
+
+def _name_and_value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return name, value
 
 
 def _add_manner(parser: argparse.ArgumentParser) -> None:
@@ -121,18 +160,28 @@ def _text(options: argparse.Namespace) -> str:
 
 def _say(options: argparse.Namespace) -> int:
     text = _text(options)
-    engine = create_engine(options.engine)
+    engine = _create_engine(options.engine, dict(options.engine_options))
     with closing(engine):
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = Manner(voice, Prosody(options.rate), options.volume)
-        chunks = samples_of(Synthesis(engine, text, manner))
+        chunks = samples_of(Synthesis(Talker(engine), text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
             return 0
         with progress(text, options.rate) as tell:
             play(chunks, engine.sample_rate, PlayerSettings(device=options.device), tell)
     return 0
+
+
+def _create_engine(name: str, texts: Mapping[str, str]) -> Engine:
+    """An engine with options as they were typed. Raises `SettingError`."""
+    known = engine_options(name)
+    options = {
+        option: known[option].parse(text) if option in known else text
+        for option, text in texts.items()
+    }
+    return create_engine(name, options)
 
 
 def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:
@@ -186,20 +235,28 @@ def _send(options: argparse.Namespace) -> int:
 
 
 def _voices(options: argparse.Namespace) -> int:
+    if options.engine_options and not options.engine:
+        raise SettingError("-o needs to know whose option it is: --engine NAME")
+    texts = dict(options.engine_options)
     for name in [options.engine] if options.engine else engine_names():
-        with closing(create_engine(name)) as engine:
-            console.print(f"{name}: {_describe(engine)}", markup=False)
+        console.print(f"{name}: {_describe(name, texts)}", markup=False, soft_wrap=True)
     return 0
 
 
-def _describe(engine: Engine) -> str:
-    """What an engine has to offer, or why it can't speak here."""
+def _describe(name: str, texts: Mapping[str, str]) -> str:
+    """What an engine has to offer, or what is missing here and how to get it."""
     try:
-        engine.load()
+        with closing(_create_engine(name, texts)) as engine:
+            engine.load()
+            voices = engine.voices()
+            begin = f"{engine.sample_rate} Hz, default {engine.default_voice}"
     except EngineError as error:
         return str(error)
-    names = "\n  ".join(voice.name for voice in engine.voices())
-    return f"{engine.sample_rate} Hz, default {engine.default_voice}\n  {names}"
+    return "\n  ".join([begin, *(_name_of(voice) for voice in voices)])
+
+
+def _name_of(voice: Voice) -> str:
+    return voice.name if voice.name == voice.language else f"{voice.name} ({voice.language})"
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
-from k2so_tts.audio import CHUNK_FRAMES, NOTHING, Block, Chunk, Chunker, Pcm, apply_gain
-from k2so_tts.engines import NORMAL, Engine, EngineError, Prosody
-from k2so_tts.text import Segment, TextStream, whole_words
+import numpy as np
+
+from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Pcm, apply_gain
+from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.engines.talker import Talker
+from k2so_tts.joints import LEFT_SECONDS, resampled, trimmed
+from k2so_tts.segments import SENTENCE, WORD, Cutter, ends_clause, size_of, speakable
+from k2so_tts.tape import Tape
+from k2so_tts.text import IsEnd, Segment, TextStream, whole_words
 
 _logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.05
+_RELIEF_PAUSE_SECONDS = 0.15
 STALL_SECONDS = 30.0
 AHEAD_SECONDS = 30.0
 """How much unheard audio is made in advance: memory stays bounded for a text of any length."""
@@ -24,11 +30,34 @@ AHEAD_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Manner:
-    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 1.0."""
+    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 1.0.
+
+    `cut` (see `segments.CUTS`) says where a text may be cut for an engine that needs segments.
+    """
 
     voice: str
     prosody: Prosody = NORMAL
     volume: float = 1.0
+    cut: str = WORD
+
+
+Relief = Callable[[Talker, EngineError], "tuple[Talker, Manner] | None"]
+"""Who goes on, and how, when somebody has failed; None: nobody."""
+
+
+def nobody(_: Talker, __: EngineError) -> None:
+    """A `Relief`: the utterance ends where an engine fails."""
+
+
+@dataclass(eq=False)
+class _Turn:
+    """Somebody speaking, from `start` in the text on; `pause` (s) is due before what comes next."""
+
+    talker: Talker
+    manner: Manner
+    pen: int
+    start: int = 0
+    pause: float = 0.0
 
 
 class Synthesis:
@@ -36,73 +65,73 @@ class Synthesis:
 
     The work begins with `start`, in a thread that `join` waits for. `on_change` is called from it
     (and must not block) whenever `take` has something new, more text has come, or the work ends.
-    `cancel` returns at once. Syntheses that share an engine share an `engine_lock`. Without
-    `streaming` nothing is given before all is made, whatever the length.
+    `cancel` returns at once. Without `streaming` nothing is given before all is made, whatever the
+    length.
+
+    When an engine fails, whom `relief` names goes on from the words that were not spoken yet, at
+    the same `rate` (Hz). With nobody, `error` is what went wrong.
     """
 
     def __init__(  # noqa: PLR0913 - what is optional has a name
         self,
-        engine: Engine,
+        talker: Talker,
         text: str | TextStream,
         manner: Manner,
         *,
         chunk_frames: int = CHUNK_FRAMES,
         ahead_seconds: float = AHEAD_SECONDS,
         streaming: bool = True,
-        engine_lock: threading.Lock | None = None,
+        relief: Relief = nobody,
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.rate = engine.sample_rate
+        self.rate = talker.engine.sample_rate
         self.error: EngineError | None = None
-        self.frames = 0
         self.seconds = 0.0
-        """What the engine has taken, without the time in which it had to wait."""
+        """What engines have taken, without the time in which they had to wait."""
         self.starved = False
         """All text that has come is spoken, and more is expected."""
-        self._engine = engine
-        self._engine_lock = engine_lock or threading.Lock()
+        self._tape = Tape(
+            self.rate,
+            int(ahead_seconds * self.rate),
+            chunk_frames=chunk_frames,
+            whole=not streaming,
+            on_change=on_change,
+            clock=clock,
+        )
+        self._turn = _Turn(talker, manner, self._tape.pen)
         self._source = text
-        self._manner = manner
-        self._chunker = Chunker(chunk_frames)
         self._streaming = streaming
-        self._ahead = max(chunk_frames, int(ahead_seconds * engine.sample_rate))
+        self._relief = relief
         self._on_change = on_change
         self._clock = clock
-        self._changed = threading.Condition()
-        self._ready: deque[Chunk] = deque()
-        self._made = 0
-        self._waiting = 0
-        self._waited = 0.0
-        self._open = False
-        self._cancelled = False
+        self._turning = threading.Lock()
         self._done = threading.Event()
-        self._marks: list[tuple[int, int]] = []
-        self._thread = threading.Thread(target=self._run, name="synthesis", daemon=True)
+        self._read_to = 0
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        self._thread.start()
+        self._begin(self._turn)
 
     def take(self) -> Chunk | None:
         """The next chunk, or None if there is none yet (or none any more: see `done`)."""
-        with self._changed:
-            if not self._may_take:
-                return None
-            chunk = self._ready.popleft()
-            self._waiting -= len(chunk.pcm)
-            self._changed.notify_all()
-            return chunk
+        return self._tape.take()
 
     def wait(self, timeout: float) -> bool:
         """Wait until `take` gives a chunk or nothing comes any more; False after `timeout`
         seconds.
         """
-        with self._changed:
-            return self._changed.wait_for(lambda: self._may_take or self.done, timeout)
+        return self._tape.wait(timeout)
 
     @property
-    def _may_take(self) -> bool:
-        return bool(self._ready) and (self._streaming or self.done)
+    def frames(self) -> int:
+        """How many were made, as far as they can be taken."""
+        return self._tape.frames
+
+    @property
+    def talker(self) -> Talker:
+        """Who speaks, or did last."""
+        return self._turn.talker
 
     @property
     def done(self) -> bool:
@@ -112,7 +141,7 @@ class Synthesis:
     @property
     def exhausted(self) -> bool:
         """Everything was made and taken."""
-        return self.done and not self._ready
+        return self.done and self._tape.is_empty
 
     @property
     def text(self) -> str:
@@ -120,121 +149,175 @@ class Synthesis:
 
     def heard_text(self, frames: int) -> str:
         """The words that have been heard in full when the first `frames` frames have been."""
-        if self.done and not self.error and not self._cancelled and frames >= self.frames:
+        if self.done and not self.error and not self._tape.cancelled and frames >= self.frames:
             return self.text
-        with self._changed:
-            index = bisect_right(self._marks, frames, key=lambda mark: mark[0])
-            end = self._marks[index - 1][1] if index else 0
-        return whole_words(self.text, end)
+        return whole_words(self.text, self._tape.text_end(frames))
 
     def cancel(self) -> None:
-        with self._changed:
-            self._cancelled = True
-            self._changed.notify_all()
+        self._tape.cancel()
         if isinstance(self._source, TextStream):
             self._source.cancel()
 
-    def join(self, timeout: float) -> bool:
-        """Wait for the thread to end. False when the engine still holds it after `timeout` s."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+    def leave_engine(self, error: EngineError) -> bool:
+        """Wait no longer for an engine that hangs. False if nobody goes on in its place."""
+        following = self._relieve(self._turn, error)
+        if following is not None:
+            self._begin(following)
+        return following is not None
 
-    def _run(self) -> None:
-        try:
-            self._synthesise()
-        except EngineError as error:
+    def join(self, timeout: float) -> bool:
+        """Wait for the work to end. False when an engine still holds it after `timeout` s."""
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    # From here on in the threads that make it.
+
+    def _begin(self, turn: _Turn) -> None:
+        thread = threading.Thread(target=self._run, args=[turn], name="synthesis", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self, turn: _Turn) -> None:
+        while (error := self._try(turn)) is not None:
+            following = self._relieve(turn, error)
+            if following is None:
+                break
+            turn = following
+        with self._turning:
+            if turn is not self._turn:
+                return
             self.error = error
+            self._done.set()
+        self._tape.end()
+
+    def _try(self, turn: _Turn) -> EngineError | None:
+        try:
+            self._synthesise(turn)
+        except EngineError as error:
+            return error
         except Exception as error:
             _logger.debug("engine failed", exc_info=True)
-            self.error = EngineError(f"{type(error).__name__}: {error}")
-        finally:
-            with self._changed:
-                self._done.set()
-                self._changed.notify_all()
-            self._on_change()
+            return EngineError(f"{type(error).__name__}: {error}")
+        return None
 
-    def _synthesise(self) -> None:
-        source = self._source
-        segments: Iterable[Segment | None] = (
-            [Segment(0, source)] if isinstance(source, str) else source
-        )
-        for segment in segments:
-            if self._cancelled:
+    def _relieve(self, turn: _Turn, error: EngineError) -> _Turn | None:
+        """Who goes on in place of `turn`; None: nobody, or somebody does already."""
+        with self._turning:
+            if turn is not self._turn or self.done or self._tape.cancelled:
+                return None
+            relief = self._relief(turn.talker, error)
+            if relief is not None:
+                pen, start = self._tape.cut_back()
+                pause = _RELIEF_PAUSE_SECONDS if start else 0.0
+                self._turn = _Turn(*relief, pen, start, pause)
+            return self._turn if relief is not None else None
+
+    def _is_over(self, turn: _Turn) -> bool:
+        return self._tape.cancelled or turn is not self._turn
+
+    def _synthesise(self, turn: _Turn) -> None:
+        for segment in self._texts(turn):
+            if self._is_over(turn):
                 return
             was_starved, self.starved = self.starved, segment is None
             if segment is None:
-                self._flush()
+                self._tape.flush(turn.pen)
+                turn.pause = 0.0
                 continue
             if was_starved:
                 self._on_change()
-            if segment.text.strip():
-                self._speak(segment)
-        self._flush()
-
-    def _speak(self, segment: Segment) -> None:
-        while not self._engine_lock.acquire(timeout=_LOOK_SECONDS):
-            if self._cancelled:
+            if streams(turn.talker.engine):
+                self._speak(turn, segment, heard_alone=False)
+            else:
+                self._speak_in_segments(turn, segment, is_first=was_starved)
+            if self._is_over(turn):
                 return
-        try:
-            self._speak_with_engine(segment)
-        finally:
-            self._engine_lock.release()
+        self._tape.flush(turn.pen)
 
-    def _speak_with_engine(self, segment: Segment) -> None:
-        first_frame, began, waited = self._made, self._clock(), self._waited
-        blocks = self._engine.synthesise(segment.text, self._manner.voice, self._manner.prosody)
-        try:
-            for block in blocks:
-                if self._cancelled:
-                    return
-                self._add(segment, first_frame, block)
-        finally:
-            if isinstance(blocks, Generator):
-                blocks.close()
-            self.seconds += self._clock() - began - (self._waited - waited)
-        self._mark(self._made, segment.start + len(segment.text))
-
-    def _add(self, segment: Segment, first_frame: int, block: Block) -> None:
-        for mark in block.marks:
-            self._mark(first_frame + mark.frame, segment.start + mark.text_end)
-        self._made += len(block.pcm)
-        self._open = True
-        self._hand_over(self._chunker.push(apply_gain(block.pcm, self._manner.volume)))
-
-    def _mark(self, frame: int, text_end: int) -> None:
-        with self._changed:
-            latest = self._marks[-1][0] if self._marks else 0
-            self._marks.append((max(frame, latest), text_end))
-
-    def _flush(self) -> None:
-        """Hand over what is left, and an empty chunk: nothing follows for now."""
-        if self._open:
-            self._open = False
-            self._hand_over([*self._chunker.flush(), NOTHING])
-
-    def _hand_over(self, pieces: list[Pcm]) -> None:
-        for pcm in pieces:
-            with self._changed:
-                self._wait_until_wanted()
-                if self._cancelled:
-                    return
-                self._ready.append(Chunk(self.frames, pcm))
-                self.frames += len(pcm)
-                self._waiting += len(pcm)
-                self._changed.notify_all()
-            self._on_change()
-
-    def _wait_until_wanted(self) -> None:
-        """Hold the engine while enough waits to be taken; not counted as its time."""
-        if self._may_make():
+    def _texts(self, turn: _Turn) -> Iterator[Segment | None]:
+        """What there is to speak; None: more is expected."""
+        source = self._source
+        if isinstance(source, str):
+            yield Segment(turn.start, source[turn.start :])
             return
-        began = self._clock()
-        self._changed.wait_for(self._may_make)
-        self._waited += self._clock() - began
+        if turn.start < self._read_to:
+            yield Segment(turn.start, source.text[turn.start : self._read_to])
+        for segment in source.clauses(_clause_ends(turn)):
+            if segment is not None:
+                self._read_to = segment.start + len(segment.text)
+            yield segment
 
-    def _may_make(self) -> bool:
-        return self._waiting <= self._ahead or self._cancelled or not self._streaming
+    def _speak_in_segments(self, turn: _Turn, text: Segment, *, is_first: bool) -> None:
+        """Speak a text in segments whose making takes no longer than is left to be heard."""
+        talker, manner = turn.talker, turn.manner
+        language = talker.language_of(manner.voice)
+        cutter = Cutter(text.text, language, manner.cut if self._streaming else SENTENCE)
+        while True:
+            lead = None if is_first or not self._tape.frames else self._tape.lead()
+            room = talker.pace.room(lead) * manner.prosody.rate
+            segment = cutter.next(room)
+            if segment is None or self._is_over(turn):
+                return
+            self._speak(turn, replace(segment, start=text.start + segment.start), heard_alone=True)
+            is_first = is_first and not speakable(segment.text)
+
+    def _speak(self, turn: _Turn, segment: Segment, *, heard_alone: bool) -> None:
+        talker = turn.talker
+        has_sound = speakable(segment.text) if heard_alone else bool(segment.text.strip())
+        while has_sound and not talker.lock.acquire(timeout=_LOOK_SECONDS):
+            if self._is_over(turn):
+                return
+            if talker.left.is_set():
+                raise EngineError(f"engine {talker.name!r} hangs")
+        if has_sound:
+            try:
+                self._speak_with_engine(turn, segment, heard_alone=heard_alone)
+            finally:
+                talker.lock.release()
+        if not self._is_over(turn):
+            self._tape.mark(turn.pen, self._tape.made, segment.start + len(segment.text))
+
+    def _speak_with_engine(self, turn: _Turn, segment: Segment, *, heard_alone: bool) -> None:
+        engine, manner, tape = turn.talker.engine, turn.manner, self._tape
+        if turn.pause:
+            tape.add(turn.pen, np.zeros(round(turn.pause * self.rate), np.int16))
+            turn.pause = 0.0
+        first_frame, began, waited = tape.made, self._clock(), tape.waited
+        first_seconds = 0.0
+        made = engine.synthesise(segment.text, manner.voice, manner.prosody)
+        blocks = trimmed(made, engine.sample_rate) if heard_alone else made
+        try:
+            for block in resampled(blocks, engine.sample_rate, self.rate):
+                if self._is_over(turn):
+                    return
+                if heard_alone and tape.made == first_frame:
+                    first_seconds = self._clock() - began
+                self._add(turn, segment, first_frame, block)
+        finally:
+            if isinstance(made, Generator):
+                made.close()
+            seconds = self._clock() - began - (tape.waited - waited)
+            self.seconds += seconds
+        if heard_alone:
+            turn.pause = max(0.0, segment.pause / manner.prosody.rate - LEFT_SECONDS)
+            size = size_of(segment.text) / manner.prosody.rate
+            frames = tape.made - first_frame
+            turn.talker.pace.learn(size, first_seconds, seconds, frames / self.rate)
+
+    def _add(self, turn: _Turn, segment: Segment, first_frame: int, block: Block) -> None:
+        for mark in block.marks:
+            text_end = segment.start + mark.text_end
+            self._tape.mark(turn.pen, first_frame + mark.frame, text_end)
+        self._tape.add(turn.pen, apply_gain(block.pcm, turn.manner.volume))
+
+
+def _clause_ends(turn: _Turn) -> IsEnd:
+    """How to tell where a clause ends: an engine that streams is given whatever looks like one."""
+    if streams(turn.talker.engine):
+        return lambda _, __: True
+    return partial(ends_clause, language=turn.talker.language_of(turn.manner.voice))
 
 
 def samples_of(synthesis: Synthesis) -> Iterator[Pcm]:

@@ -11,16 +11,22 @@ from dataclasses import dataclass
 
 _CONTROL = {"Cc", "Cs"}
 _CLAUSE_END = re.compile(r"[.!?…;:,][\"'”’)\]]*(?=\s)|[。！？、；：，]|\n")
+IsEnd = Callable[[str, int], bool]
 _LONGEST_CLAUSE = 240
 """Characters without punctuation after which a stream is cut between words all the same."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a text that is synthesised in one go; `start` is its offset in the text."""
+    """A part of a text that is synthesised in one go; `start` is its offset in the text.
+
+    `pause` is the silence that belongs after it, in seconds at normal speed, where an engine that
+    is given one segment at a time does not know what follows.
+    """
 
     start: int
     text: str
+    pause: float = 0.0
 
 
 def clean(text: str) -> str:
@@ -46,7 +52,7 @@ def whole_words(text: str, end: int) -> str:
 class TextStream:
     """A text that is still being written: one thread feeds it, another speaks what is complete.
 
-    Iterating yields a `Segment` for each clause as soon as it is complete, and None when all that
+    `clauses` yields a `Segment` for each clause as soon as it is complete, and None when all that
     is known was yielded and the next clause has to be waited for. The segments joined are the
     text. A text that nobody feeds for `patience` seconds has ended. `end` and `cancel` may be
     called from any thread, any number of times.
@@ -95,38 +101,45 @@ class TextStream:
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[Segment | None]:
+        return self.clauses()
+
+    def clauses(self, is_end: IsEnd = lambda _, __: True) -> Iterator[Segment | None]:
+        """What was written and not yielded yet, clause by clause.
+
+        `is_end` is asked whether a clause ends at a position of a text that looks like it.
+        """
         while True:
             with self._changed:
-                segment = self._next()
+                segment = self._next(is_end)
                 if segment is None and self._ended:
                     return
             yield segment
             if segment is None:
-                self._wait_for_a_clause()
+                self._wait_for_a_clause(is_end)
 
-    def _wait_for_a_clause(self) -> None:
+    def _wait_for_a_clause(self, is_end: IsEnd) -> None:
         with self._changed:
-            while not self._ended and self._clause_end() is None:
+            while not self._ended and self._clause_end(is_end) is None:
                 left = self._fed_at + self._patience - self._clock()
                 if left <= 0:
                     self._ended = True
                 else:
                     self._changed.wait(left)
 
-    def _next(self) -> Segment | None:
-        end = len(self._text) if self._ended else self._clause_end()
+    def _next(self, is_end: IsEnd) -> Segment | None:
+        end = len(self._text) if self._ended else self._clause_end(is_end)
         if end is None or end <= self._spoken:
             return None
         segment = Segment(self._spoken, self._text[self._spoken : end])
         self._spoken = end
         return segment
 
-    def _clause_end(self) -> int | None:
+    def _clause_end(self, is_end: IsEnd) -> int | None:
         """Where the last complete clause that is not spoken yet ends, if there is one."""
         rest = self._text[self._spoken :]
         ends = [match.end() for match in _CLAUSE_END.finditer(rest) if rest[: match.end()].strip()]
-        if ends:
-            return self._spoken + ends[-1]
+        if (end := next((end for end in reversed(ends) if is_end(rest, end)), None)) is not None:
+            return self._spoken + end
         if len(rest) > _LONGEST_CLAUSE and (space := rest.rfind(" ")) > 0:
             return self._spoken + space
         return None

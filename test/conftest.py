@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.ros import Observer, running
 from support.sound import SoundServer
+
+collect_ignore = [] if importlib.util.find_spec("TTS") else ["neural"]
+"""Only `make test-neural` has the neural engines at hand."""
 
 STEADY_CYCLE = 4096
 """Frames in a cycle of the sound card whose recordings are judged frame by frame.
@@ -85,6 +90,20 @@ def quick_robot(observer: Observer, quick_sound_server: SoundServer) -> Iterator
 def sound_env(sound_server: SoundServer) -> dict[str, str]:
     """The environment for a child process that is to be heard by ``sound_server``."""
     return {**os.environ, **sound_server.env}
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Any]], Path]:
+    """Where something lies that is made once in a session, by a function that fills a directory."""
+    made: dict[Callable[[Path], Any], Path] = {}
+
+    def where(maker: Callable[[Path], Any]) -> Path:
+        if maker not in made:
+            made[maker] = tmp_path_factory.mktemp("made")
+            maker(made[maker])
+        return made[maker]
+
+    return where
 
 
 def refresh_portaudio() -> None:

@@ -81,6 +81,9 @@ def test_say_works_without_any_ros(tmp_path: Path) -> None:
         (["say", "x", "--voice", "klingon", "--wav", "x.wav"], "no voice or language 'klingon'"),
         (["say", "x", "--rate", "9"], "9 is not between 0.25 and 4.0"),
         (["say", "x", "--engine", "parrot"], "invalid choice: 'parrot'"),
+        (["say", "x", "-o", "model=x"], "engine 'espeak' has no option 'model'; allowed: none"),
+        (["say", "x", "-o", "model"], "'model' is not of the form NAME=VALUE"),
+        (["voices", "-o", "model=x"], "--engine NAME"),
         (["say", "x", "--wav", "/nowhere/x.wav"], "/nowhere/x.wav"),
         (["say", "x", "--device", "auto"], "this machine has no sound device"),
     ],
@@ -104,9 +107,18 @@ def test_doctor_says_what_is_missing(tmp_path: Path, sound_env: dict[str, str]) 
 
 
 def test_voices_lists_the_engine_and_its_voices() -> None:
-    listed = run("k2so-tts", "voices").stdout.split()
+    listed = run("k2so-tts", "voices", "--engine", "espeak").stdout.split()
     assert listed[0] == "espeak:"
     assert {"de", "en-us", "fr-fr"} <= set(listed)
+
+
+def test_voices_says_what_is_missing_for_an_engine() -> None:
+    lines = run("k2so-tts", "voices").stdout.splitlines()
+    for name in ("coqui", "piper"):
+        (line,) = (line for line in lines if line.startswith(f"{name}: "))
+        assert f"{name} can't be used: no module" in line or f"{name} needs a" in line
+        assert "pip install" in line or f"set {name}." in line
+    assert "espeak: 22050 Hz, default en-us" in lines
 
 
 def test_send_without_a_server_says_so() -> None:

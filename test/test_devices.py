@@ -302,7 +302,7 @@ def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_n
 
 
 def test_a_busy_device_holds_more_sound_step_by_step() -> None:
-    assert [suggested_latency(0.0, n) for n in range(6)] == [0.004, 0.02, 0.05, 0.1, 0.2, 0.2]
+    assert [suggested_latency(0.0, n) for n in range(6)] == [0.002, 0.02, 0.05, 0.1, 0.2, 0.2]
     assert [suggested_latency(0.08, n) for n in range(4)] == [0.08, 0.1, 0.2, 0.2]
     assert suggested_latency(0.3, 5) == 0.3
 

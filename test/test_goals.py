@@ -61,7 +61,7 @@ class Fail:
 
 @dataclass(frozen=True)
 class Stall:
-    """The engine never comes back."""
+    """The engine never comes back; if anything follows, another one goes on with that."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,26 @@ class Script:
         self._taken = 0
         self._held = Hold() in parts
         self.total = 0
-        at = 0.0
-        for part in parts:
+        self._rest: Sequence[Part] = ()
+        self._plan_all(parts, 0.0)
+
+    def relieve(self) -> bool:
+        """Another engine goes on, if there is anything after the stall."""
+        rest, self._rest = self._rest, ()
+        if rest:
+            self._plan_all(rest, self._now() - self._start)
+        return bool(rest)
+
+    def _plan_all(self, parts: Sequence[Part], at: float) -> None:
+        for index, part in enumerate(parts):
+            if isinstance(part, Stall):
+                self._rest = parts[index + 1 :]
+                break
             at = self._plan(part, at)
-        if not parts or not isinstance(parts[-1], Fail | Stall):
-            self._flush(at)
-            self._events.append((at, True))
+        else:
+            if not parts or not isinstance(parts[-1], Fail):
+                self._flush(at)
+                self._events.append((at, True))
         self._times = sorted(at for at, _ in (*self._chunks, *self._events))
 
     def _plan(self, part: Part, at: float) -> float:
@@ -344,6 +358,9 @@ class Goal:
     heard_to: int = 0
     heard_at: float = math.nan
 
+    def relieve(self) -> bool:
+        return self.script is not None and self.script.relieve()
+
     @property
     def ended(self) -> bool:
         return self.outcome is not None
@@ -562,8 +579,10 @@ class World:
             self.raised.add(name)
             self.faults.append((name, message))
 
-    def abandon_engine(self) -> None:
+    def abandon_engine(self, speech: Speech, reason: str) -> bool:
+        assert "stalled" in reason
         self.abandoned += 1
+        return self._goal(speech).relieve()
 
 
 def test_done_means_heard() -> None:
@@ -889,6 +908,20 @@ def test_an_engine_that_stalls_is_abandoned() -> None:
     assert good.outcome is Outcome.SUCCEEDED
 
 
+def test_another_engine_goes_on_for_one_that_stalls() -> None:
+    world = World()
+    world.player()
+    goal, following = world.goal(Say(300), Stall(), Say(500), Stall(), Say(200)), world.goal(Say(3))
+    world.run(2.4)
+    assert world.abandoned == 1
+    assert not goal.ended
+    world.finish_all(4)
+    assert world.abandoned == 2
+    assert (goal.outcome, goal.text) == (Outcome.SUCCEEDED, words(1000))
+    assert following.outcome is Outcome.SUCCEEDED
+    assert world.faults == []
+
+
 def test_an_engine_that_makes_a_long_text_whole_is_not_taken_to_stall() -> None:
     world = World()
     world.player()
@@ -1034,6 +1067,7 @@ seconds = st.floats(0.0, 2.5)
 part = st.one_of(
     st.builds(Say, st.integers(1, 2500), st.sampled_from([0.0, PROMPT, 0.9, 1.5, 4.0])),
     st.builds(Pause, st.floats(0.01, 4.0)),
+    st.just(Stall()),
 )
 parts = st.builds(
     lambda body, last: (*body, *last),

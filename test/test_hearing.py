@@ -15,7 +15,7 @@ from support.recording import Recording, retake
 from support.ros import ABORTED, CANCELED, SUCCEEDED, Observer, running
 from support.sound import SoundServer
 
-from k2so_tts.audio import CHUNK_FRAMES, NOTHING, Pcm, frames_to_ns
+from k2so_tts.audio import CHUNK_FRAMES, NOTHING, SHORT_CHUNKS, Pcm, frames_to_ns
 from k2so_tts.engines import Prosody
 from k2so_tts.engines.espeak import EspeakEngine
 from k2so_tts.ros.messages import to_nanoseconds
@@ -92,7 +92,10 @@ def check_stream(robot: Observer, expected: Pcm) -> None:
     messages = [message for _, message in robot.audio]
     pcm = [np.array(message.audio.audio_data.int16_data, np.int16) for message in messages]
     assert np.array_equal(np.concatenate(pcm), expected)
-    assert [len(piece) for piece in pcm[:-2]] == [CHUNK_FRAMES] * (len(pcm) - 2)
+    short = [CHUNK_FRAMES // 2] * SHORT_CHUNKS
+    assert [len(piece) for piece in pcm[:-2]] == [*short, *[CHUNK_FRAMES] * len(pcm)][
+        : len(pcm) - 2
+    ]
     assert len(pcm[-1]) == 0
     start = to_nanoseconds(messages[0].header.stamp)
     frames = 0

@@ -422,7 +422,12 @@ def test_a_foreign_stream_without_stamps_or_end_is_heard_whole(
 @pytest.mark.parametrize(
     ("program", "parameter", "value", "said"),
     [
-        ("speak_server", "engine", "parrot", "parameter 'engine' is 'parrot'; allowed: espeak"),
+        (
+            "speak_server",
+            "engine",
+            "parrot",
+            "parameter 'engine' is 'parrot'; allowed: coqui | espeak",
+        ),
         ("speak_server", "voice", "klingon", "parameter 'voice' names 'klingon'"),
         ("speak_server", "chunk_frames", -1, "parameter 'chunk_frames' is -1; allowed: "),
         ("speak_server", "max_lead", "soon", "parameter 'max_lead' is 'soon'; allowed: a number"),

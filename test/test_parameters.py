@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from k2so_tts.engines import UnknownVoice
+from k2so_tts.engines import UnknownVoice, engine_options
 from k2so_tts.ros import audio_player, server_parameters
-from k2so_tts.ros.parameters import Parameter, ParameterError
 from k2so_tts.ros.voices import Voices
+from k2so_tts.settings import Setting, SettingError
 
 NODES = {
-    "speak_server": server_parameters.PARAMETERS,
+    "speak_server": (
+        *server_parameters.PARAMETERS,
+        *engine_options("coqui").values(),
+        *engine_options("piper").values(),
+    ),
     "audio_player": audio_player.PARAMETERS,
 }
 ALL = [
@@ -25,11 +29,11 @@ ALL = [
 ]
 FILE = Path(__file__).parents[1] / "config" / "k2so_tts.yaml"
 
-GAIN = Parameter("gain", 0.5, "A gain.", 0.0, 1.0)
-COUNT = Parameter("count", 3, "A count.", 1, 5)
-MODE = Parameter("mode", "a", "A mode.", choices=("a", "b"))
-NAME = Parameter("name", "", "A name.")
-FLAG = Parameter("flag", False, "A flag.")
+GAIN = Setting("gain", 0.5, "A gain.", 0.0, 1.0)
+COUNT = Setting("count", 3, "A count.", 1, 5)
+MODE = Setting("mode", "a", "A mode.", choices=("a", "b"))
+NAME = Setting("name", "", "A name.")
+FLAG = Setting("flag", False, "A flag.")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +50,7 @@ FLAG = Parameter("flag", False, "A flag.")
         (FLAG, True),
     ],
 )
-def test_what_is_allowed_comes_back_in_the_right_type(parameter: Parameter, value: Any) -> None:
+def test_what_is_allowed_comes_back_in_the_right_type(parameter: Setting, value: Any) -> None:
     checked = parameter.check(value)
     assert checked == value
     assert type(checked) is type(parameter.default)
@@ -81,15 +85,15 @@ def test_a_number_is_a_name_too() -> None:
     ],
 )
 def test_what_is_not_allowed_is_said_in_one_line(
-    parameter: Parameter, value: Any, allowed: str
+    parameter: Setting, value: Any, allowed: str
 ) -> None:
-    with pytest.raises(ParameterError) as raised:
+    with pytest.raises(SettingError) as raised:
         parameter.check(value)
     assert str(raised.value) == f"parameter '{parameter.name}' is {value!r}; allowed: {allowed}"
 
 
 @pytest.mark.parametrize("parameter", ALL)
-def test_every_parameter_is_described_and_its_default_allowed(parameter: Parameter) -> None:
+def test_every_parameter_is_described_and_its_default_allowed(parameter: Setting) -> None:
     assert parameter.check(parameter.default) == parameter.default
     assert parameter.description.endswith(".")
     assert (parameter.low is None) == (parameter.high is None)
@@ -97,9 +101,20 @@ def test_every_parameter_is_described_and_its_default_allowed(parameter: Paramet
         assert parameter.low is not None, "a number without a range"
 
 
+def flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as ROS names them: those within others have a dot in their name."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": value[inner] for inner in value}
+        else:
+            found[name] = value
+    return found
+
+
 @pytest.mark.parametrize("node", NODES)
 def test_the_file_holds_every_parameter_with_its_default(node: str) -> None:
-    documented = yaml.safe_load(FILE.read_text())[f"/**/{node}"]["ros__parameters"]
+    documented = flat(yaml.safe_load(FILE.read_text())[f"/**/{node}"]["ros__parameters"])
     assert documented == {parameter.name: parameter.default for parameter in NODES[node]}
     assert [type(value) for value in documented.values()] == [
         type({parameter.name: parameter.default for parameter in NODES[node]}[name])
@@ -109,9 +124,11 @@ def test_the_file_holds_every_parameter_with_its_default(node: str) -> None:
 
 @pytest.mark.parametrize("node", NODES)
 def test_the_file_says_which_parameters_are_live_and_in_what_range(node: str) -> None:
-    lines = FILE.read_text().partition(f"{node}:")[2].splitlines()
+    text = FILE.read_text().partition(f"{node}:")[2]
     for parameter in NODES[node]:
-        line = next(line for line in lines if line.strip().startswith(f"{parameter.name}:"))
+        engine, _, name = parameter.name.rpartition(".")
+        lines = text.partition(f" {engine}:\n" if engine else "\n")[2].splitlines()
+        line = next(line for line in lines if line.strip().startswith(f"{name}:"))
         comment = line.partition("#")[2]
         assert ("(live)" in comment) == parameter.live
         for choice in parameter.choices:
@@ -137,7 +154,7 @@ SERVER = {parameter.name: parameter.default for parameter in server_parameters.P
 def test_an_engine_or_a_voice_that_is_not_to_be_had_is_named(
     changes: dict[str, str], message: str
 ) -> None:
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises(SettingError, match=message):
         Voices({**SERVER, **changes})
 
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Mark, Pcm, apply_gain
+from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Block, Chunk, Mark, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, Voice
 from k2so_tts.engines.espeak import EspeakEngine
-from k2so_tts.synthesis import Manner, Synthesis, samples_of
+from k2so_tts.engines.talker import Talker
+from k2so_tts.synthesis import Manner, Relief, Synthesis, samples_of
 from k2so_tts.text import TextStream
 
 MANNER = Manner("en-us")
@@ -31,6 +32,7 @@ class ScriptedEngine:
     endless: bool = False
     error: Exception | None = None
     gate: threading.Event | None = None
+    streams: bool = True
     sample_rate: int = 1000
     default_voice: str = "any"
     asked: list[tuple[str, str, Prosody]] = field(default_factory=list)
@@ -111,11 +113,12 @@ def whole(engine: EspeakEngine, text: str) -> Pcm:
 def test_the_chunks_are_what_the_engine_makes(
     espeak: EspeakEngine, text: str, volume: float
 ) -> None:
-    synthesis = Synthesis(espeak, text, Manner("en-us", volume=volume))
+    synthesis = Synthesis(Talker(espeak), text, Manner("en-us", volume=volume))
     chunks = spoken(synthesis)
     np.testing.assert_array_equal(pcm_of(chunks), apply_gain(whole(espeak, text), volume))
     sizes = [len(chunk.pcm) for chunk in chunks]
-    assert set(sizes[:-2]) <= {CHUNK_FRAMES}
+    short = [CHUNK_FRAMES // 2] * SHORT_CHUNKS
+    assert sizes[:-2] == [*short, *[CHUNK_FRAMES] * len(sizes)][: len(sizes) - 2]
     assert 0 < sizes[-2] <= CHUNK_FRAMES
     assert sizes[-1] == 0, "nothing follows"
     assert [chunk.start for chunk in chunks] == [sum(sizes[:index]) for index in range(len(sizes))]
@@ -125,20 +128,20 @@ def test_the_chunks_are_what_the_engine_makes(
 
 def test_voice_and_prosody_reach_the_engine() -> None:
     engine = ScriptedEngine()
-    spoken(Synthesis(engine, "text", Manner("de+f3", Prosody(2.0, 0.5))))
+    spoken(Synthesis(Talker(engine), "text", Manner("de+f3", Prosody(2.0, 0.5))))
     assert engine.asked == [("text", "de+f3", Prosody(2.0, 0.5))]
     assert engine.closed.is_set()
 
 
 def test_nothing_but_space_is_not_given_to_the_engine() -> None:
     engine = ScriptedEngine()
-    assert spoken(Synthesis(engine, " \n ", MANNER)) == []
+    assert spoken(Synthesis(Talker(engine), " \n ", MANNER)) == []
     assert engine.asked == []
 
 
 def test_an_endless_text_is_made_no_further_than_ahead() -> None:
     engine = ScriptedEngine(endless=True)
-    synthesis = Synthesis(engine, "on and on", MANNER, chunk_frames=100, ahead_seconds=5.0)
+    synthesis = Synthesis(Talker(engine), "on and on", MANNER, chunk_frames=100, ahead_seconds=5.0)
     most = 5000 + 100 + 1000  # ahead, a chunk more, and the block it was cut from
     synthesis.start()
     taken = 0
@@ -157,7 +160,7 @@ def test_an_endless_text_is_made_no_further_than_ahead() -> None:
 
 def test_cancel_returns_at_once_however_deep_the_engine_is() -> None:
     engine = ScriptedEngine(gate=threading.Event())
-    synthesis = Synthesis(engine, "deep", MANNER, chunk_frames=100)
+    synthesis = Synthesis(Talker(engine), "deep", MANNER, chunk_frames=100)
     synthesis.start()
     next_chunk(synthesis)
     synthesis.cancel()
@@ -172,7 +175,7 @@ def test_cancel_returns_at_once_however_deep_the_engine_is() -> None:
 def test_cancel_frees_one_that_waits_for_the_engine() -> None:
     lock = threading.Lock()
     engine = ScriptedEngine()
-    synthesis = Synthesis(engine, "text", MANNER, engine_lock=lock)
+    synthesis = Synthesis(Talker(engine, lock=lock), "text", MANNER)
     with lock:
         synthesis.start()
         synthesis.cancel()
@@ -181,8 +184,8 @@ def test_cancel_frees_one_that_waits_for_the_engine() -> None:
 
 
 def test_two_take_turns_with_one_engine(espeak: EspeakEngine) -> None:
-    lock = threading.Lock()
-    both = [Synthesis(espeak, TEXT, MANNER, engine_lock=lock) for _ in range(2)]
+    talker = Talker(espeak)
+    both = [Synthesis(talker, TEXT, MANNER) for _ in range(2)]
     for synthesis in both:
         synthesis.start()
     first, second = (pcm_of(chunks_of(synthesis)) for synthesis in both)
@@ -196,7 +199,7 @@ def test_two_take_turns_with_one_engine(espeak: EspeakEngine) -> None:
 def test_an_error_of_the_engine_is_told(error: Exception, message: str) -> None:
     changes: list[None] = []
     synthesis = Synthesis(
-        ScriptedEngine(error=error),
+        Talker(ScriptedEngine(error=error)),
         "text",
         MANNER,
         chunk_frames=300,
@@ -205,14 +208,15 @@ def test_an_error_of_the_engine_is_told(error: Exception, message: str) -> None:
     chunks = spoken(synthesis)
     assert str(synthesis.error) == message
     assert synthesis.done
-    assert [len(chunk.pcm) for chunk in chunks] == [300, 300, 300]
+    assert [len(chunk.pcm) for chunk in chunks] == [150, 150, 300, 300]
     assert len(changes) == len(chunks) + 1
     assert synthesis.heard_text(1000) == ""
 
 
 def test_the_time_that_making_took_is_measured() -> None:
-    now = iter([100.0, 107.0])
-    synthesis = Synthesis(ScriptedEngine(), "text", MANNER, clock=lambda: next(now))
+    engine = ScriptedEngine()
+    clock = lambda: 107.0 if engine.given else 100.0  # noqa: E731
+    synthesis = Synthesis(Talker(engine), "text", MANNER, clock=clock)
     spoken(synthesis)
     assert synthesis.seconds == 7.0
 
@@ -225,7 +229,7 @@ def test_no_word_counts_as_heard_before_its_mark(words: list[tuple[int, int]]) -
     for length, frames in words:
         text_end, frame = text_end + 1 + length, frame + frames
         blocks.append(Block(np.ones(frames, np.int16), (Mark(text_end, frame),)))
-    synthesis = Synthesis(ScriptedEngine(blocks), " ".join(names), MANNER, chunk_frames=100)
+    synthesis = Synthesis(Talker(ScriptedEngine(blocks)), " ".join(names), MANNER, chunk_frames=100)
     spoken(synthesis)
     ends = [sum(frames for _, frames in words[: index + 1]) for index in range(len(words))]
     for heard in sorted({0, *ends, *(end - 1 for end in ends), frame + 1}):
@@ -234,7 +238,7 @@ def test_no_word_counts_as_heard_before_its_mark(words: list[tuple[int, int]]) -
 
 
 def test_marks_are_known_as_soon_as_their_frames(espeak: EspeakEngine) -> None:
-    synthesis = Synthesis(espeak, TEXT, MANNER)
+    synthesis = Synthesis(Talker(espeak), TEXT, MANNER)
     chunks = spoken(synthesis)
     heard = [synthesis.heard_text(chunk.start) for chunk in chunks]
     assert heard == sorted(heard, key=len)
@@ -247,7 +251,7 @@ def test_marks_are_known_as_soon_as_their_frames(espeak: EspeakEngine) -> None:
 
 def test_a_clause_is_spoken_before_the_text_ends(espeak: EspeakEngine) -> None:
     stream = TextStream(PATIENCE)
-    synthesis = Synthesis(espeak, stream, MANNER)
+    synthesis = Synthesis(Talker(espeak), stream, MANNER)
     synthesis.start()
     stream.feed("The first clause, and th")
     first = [next_chunk(synthesis)]
@@ -270,7 +274,7 @@ def test_it_is_told_that_a_starved_text_goes_on() -> None:
     engine = ScriptedEngine()
     lock = threading.Lock()
     stream = TextStream(PATIENCE)
-    synthesis = Synthesis(engine, stream, MANNER, engine_lock=lock, on_change=changed.set)
+    synthesis = Synthesis(Talker(engine, lock=lock), stream, MANNER, on_change=changed.set)
     synthesis.start()
     stream.feed("One, ")
     while len(next_chunk(synthesis).pcm):
@@ -284,9 +288,242 @@ def test_it_is_told_that_a_starved_text_goes_on() -> None:
     assert synthesis.join(SOON)
 
 
+@dataclass
+class Reader:
+    """An engine that needs segments: a word is as many loud frames as it has letters, times 20,
+    and there is silence around each text. It fails before the `fails_at`-th word that it meets,
+    `hangs` instead until it is let go.
+    """
+
+    fails_at: int | None = None
+    hangs: threading.Event | None = None
+    streams: bool = False
+    sample_rate: int = 1000
+    default_voice: str = "any"
+    blocks_of: int = 33
+    silence: int = 100
+    asked: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    def voices(self) -> Sequence[Voice]:
+        return [Voice("any", "en")]
+
+    def find_voice(self, name: str) -> str:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        assert voice
+        self.asked.append(text)
+        yield Block(np.zeros(self.silence, np.int16))
+        for word in text.split():
+            if self.fails_at == len(self.words):
+                if self.hangs is not None:
+                    self.hangs.wait(SOON)
+                raise EngineError("it broke")
+            self.words.append(word)
+            frames = round(20 * len(word) * self.sample_rate / 1000 / prosody.rate)
+            for start in range(0, frames, self.blocks_of):
+                yield Block(np.full(min(self.blocks_of, frames - start), 1000, np.int16))
+        yield Block(np.zeros(self.silence, np.int16))
+
+
+READING = "One, and two. Three four five; six seven.\n\nEight (nine) ten eleven, twelve!"
+
+
+def silences(pcm: Pcm) -> list[int]:
+    """The lengths of the silences in it."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], (np.abs(pcm) > 0).astype(int), [1]])))
+    return [int(end - start) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def test_a_text_is_given_to_an_engine_in_segments() -> None:
+    engine = Reader()
+    synthesis = Synthesis(Talker(engine), READING, Manner("any", cut="sentence"))
+    pcm = pcm_of(spoken(synthesis))
+    assert "".join(engine.asked) == READING
+    assert engine.asked == ["One, and two. ", "Three four five; six seven.\n\n", engine.asked[2]]
+    assert silences(pcm[20:-40]) == [pytest.approx(pause, abs=12) for pause in (400, 700)]
+    assert pcm[20] == 1000, "no silence before the first sound"
+    assert synthesis.heard_text(synthesis.frames) == READING
+    assert synthesis.heard_text(265) == "One, and two."
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_a_pause_is_as_long_as_the_rate_says(rate: float) -> None:
+    manner = Manner("any", Prosody(rate), cut="sentence")
+    pcm = pcm_of(spoken(Synthesis(Talker(Reader()), "Hello to you. Goodbye to you.", manner)))
+    assert silences(pcm[20:-40]) == [pytest.approx(400 / rate, abs=12)]
+
+
+def test_a_streaming_engine_is_given_the_text_whole() -> None:
+    engine = Reader(streams=True)
+    pcm = pcm_of(spoken(Synthesis(Talker(engine), READING, MANNER)))
+    assert engine.asked == [READING]
+    assert not pcm[:100].any()
+
+
+def test_what_has_no_sound_is_not_given_to_an_engine() -> None:
+    engine = Reader()
+    synthesis = Synthesis(Talker(engine), "... !!! \n – ?", MANNER)
+    assert spoken(synthesis) == []
+    assert engine.asked == []
+    assert synthesis.heard_text(0) == synthesis.text
+
+
+def test_the_first_segment_is_short_for_a_slow_engine_and_all_for_a_fast_one() -> None:
+    for seconds_per_size, first in ((0.03, "The quick "), (0.001, FOX)):
+        engine = Reader()
+        talker = Talker(engine)
+        talker.pace.seconds_per_size = seconds_per_size
+        spoken(Synthesis(talker, FOX, MANNER))
+        assert engine.asked[0] == first
+        assert "".join(engine.asked) == FOX
+
+
+FOX = "The quick brown fox jumps over the lazy dog and the cat. "
+
+
+def test_a_streamed_text_is_cut_into_segments_too() -> None:
+    stream = TextStream(PATIENCE)
+    engine = Reader()
+    synthesis = Synthesis(Talker(engine), stream, Manner("any", cut="sentence"))
+    synthesis.start()
+    for piece in ("One, and Dr. ", "Two. Three is ", "four! Fi", "ve is long, too. Six"):
+        stream.feed(piece)
+        while not synthesis.starved:
+            synthesis.wait(0.001)
+    stream.end()
+    chunks_of(synthesis)
+    assert "".join(engine.asked) == stream.text
+    assert engine.asked[0].startswith("One, and Dr. Two.") or engine.asked[0] == "One,"
+    assert all(not text.rstrip().endswith("Dr.") for text in engine.asked)
+    assert synthesis.heard_text(synthesis.frames) == stream.text
+
+
+def relieved_by(talker: Talker | None, failures: list[str]) -> Relief:
+    def relief(_: Talker, error: EngineError) -> tuple[Talker, Manner] | None:
+        failures.append(str(error))
+        return None if talker is None else (talker, Manner("other"))
+
+    return relief
+
+
+@pytest.mark.parametrize("rate", [1000, 1500])
+@pytest.mark.parametrize("streamed", [False, True])
+@given(
+    st.lists(st.sampled_from(["a,", "bcd", "efghi.", "jk", "lmnopq;", "r!"]), min_size=1),
+    st.data(),
+)
+def test_another_engine_goes_on_and_no_word_is_lost(
+    streamed: bool, rate: int, words: list[str], data: st.DataObject
+) -> None:
+    text = " ".join(words)
+    first = Reader(fails_at=data.draw(st.integers(0, len(words))))
+    second = Reader(streams=True, sample_rate=rate)
+    source: str | TextStream = text
+    if streamed:
+        source = TextStream(PATIENCE)
+        source.feed(text)
+        source.end()
+    failures: list[str] = []
+    synthesis = Synthesis(
+        Talker(first),
+        source,
+        MANNER,
+        chunk_frames=data.draw(st.sampled_from([10, 64, 4096])),
+        relief=relieved_by(Talker(second), failures),
+    )
+    chunks = spoken(synthesis)
+    starts = [sum(len(chunk.pcm) for chunk in chunks[:index]) for index in range(len(chunks))]
+    assert [chunk.start for chunk in chunks] == starts
+    assert synthesis.error is None
+    assert synthesis.heard_text(synthesis.frames) == text
+    has_failed = first.fails_at is not None and first.fails_at < len(words)
+    assert len(failures) == has_failed
+    assert second.asked == ([text[len(text) - len(second.asked[0]) :]] if has_failed else [])
+    assert len(first.words) + len(second.words) >= len(words)
+    assert (first.words + second.words)[-len(second.words) or len(words) :] == second.words
+    heard = [synthesis.heard_text(frames) for frames in range(0, synthesis.frames, 50)]
+    assert heard == sorted(heard, key=len)
+    loud = int((np.abs(pcm_of(chunks)) > 500).sum())
+    assert loud >= 0.9 * sum(20 * len(word) for word in words) - 40
+
+
+def test_what_was_not_taken_of_a_segment_is_not_heard_twice() -> None:
+    first, second = Reader(fails_at=5), Reader(streams=True)
+    text = "One, and two. Three four five six."
+    synthesis = Synthesis(
+        Talker(first), text, Manner("any", cut="sentence"), relief=relieved_by(Talker(second), [])
+    )
+    chunks = spoken(synthesis)
+    assert second.asked == ["Three four five six."]
+    loud = int((pcm_of(chunks) == 1000).sum())
+    assert loud == pytest.approx(20 * len("".join(text.split())), abs=15)
+
+
+def test_an_engine_that_hangs_is_left_and_another_goes_on() -> None:
+    first, second = Reader(fails_at=4, hangs=threading.Event()), Reader(streams=True)
+    text = "One, and two. Three four five six."
+    failures: list[str] = []
+    synthesis = Synthesis(
+        Talker(first),
+        text,
+        Manner("any", cut="sentence"),
+        chunk_frames=50,
+        relief=relieved_by(Talker(second), failures),
+    )
+    synthesis.start()
+    next_chunk(synthesis)
+    while len(first.words) < 4:
+        synthesis.wait(0.01)
+    assert synthesis.leave_engine(EngineError("it hangs"))
+    chunks = chunks_of(synthesis)
+    assert second.asked == ["Three four five six."]
+    assert failures == ["it hangs"]
+    assert synthesis.heard_text(synthesis.frames) == text
+    assert not synthesis.join(0.01)
+    assert first.hangs is not None
+    first.hangs.set()
+    assert synthesis.join(SOON)
+    assert failures == ["it hangs"]
+    assert synthesis.error is None
+    assert chunks_of(synthesis) == []
+    assert chunks[-1].end == synthesis.frames
+
+
+def test_without_anybody_to_go_on_an_error_is_an_error() -> None:
+    failures: list[str] = []
+    synthesis = Synthesis(
+        Talker(Reader(fails_at=1)), "One two.", MANNER, relief=relieved_by(None, failures)
+    )
+    spoken(synthesis)
+    assert str(synthesis.error) == "it broke"
+    assert failures == ["it broke"]
+    assert not synthesis.leave_engine(EngineError("it hangs"))
+    assert failures == ["it broke"]
+
+
+def test_one_that_waits_for_an_engine_that_was_left_is_relieved_too() -> None:
+    talker, second = Talker(Reader(), "reader"), Reader(streams=True)
+    failures: list[str] = []
+    synthesis = Synthesis(talker, "One two.", MANNER, relief=relieved_by(Talker(second), failures))
+    with talker.lock:
+        synthesis.start()
+        talker.left.set()
+        chunks_of(synthesis)
+    assert failures == ["engine 'reader' hangs"]
+    assert second.asked == ["One two."]
+
+
 def test_a_text_that_is_not_fed_any_more_ends() -> None:
     stream = TextStream(0.05)
-    synthesis = Synthesis(ScriptedEngine(), stream, MANNER)
+    synthesis = Synthesis(Talker(ScriptedEngine()), stream, MANNER)
     stream.feed("One, two")
     assert len(pcm_of(spoken(synthesis))) == 2000
     assert stream.ended
@@ -296,7 +533,7 @@ def test_a_text_that_is_not_fed_any_more_ends() -> None:
 @pytest.mark.parametrize("pieces", [[], ["One, and"]])
 def test_a_text_that_is_still_written_can_be_cancelled(pieces: list[str]) -> None:
     stream = TextStream(PATIENCE)
-    synthesis = Synthesis(ScriptedEngine(), stream, MANNER)
+    synthesis = Synthesis(Talker(ScriptedEngine()), stream, MANNER)
     synthesis.start()
     for piece in pieces:
         stream.feed(piece)
@@ -307,7 +544,7 @@ def test_a_text_that_is_still_written_can_be_cancelled(pieces: list[str]) -> Non
 
 
 def test_what_never_began_can_be_ended() -> None:
-    synthesis = Synthesis(ScriptedEngine(), "text", MANNER)
+    synthesis = Synthesis(Talker(ScriptedEngine()), "text", MANNER)
     synthesis.cancel()
     assert synthesis.join(0.0)
     assert synthesis.take() is None
@@ -320,21 +557,21 @@ def test_traditionally_nothing_is_given_before_all_is_made() -> None:
     )
     assert engine.gate is not None
     synthesis = Synthesis(
-        engine, "text", MANNER, chunk_frames=100, ahead_seconds=0.1, streaming=False
+        Talker(engine), "text", MANNER, chunk_frames=100, ahead_seconds=0.1, streaming=False
     )
     synthesis.start()
     assert not synthesis.wait(0.1)
     assert synthesis.take() is None
     engine.gate.set()
     chunks = chunks_of(synthesis)
-    assert [int(chunk.pcm[0]) for chunk in chunks if len(chunk.pcm)] == list(range(50))
+    np.testing.assert_array_equal(pcm_of(chunks), np.repeat(np.arange(50), 100))
     assert synthesis.error is None
     assert synthesis.join(SOON)
 
 
 def test_both_ways_give_the_same_samples(espeak: EspeakEngine) -> None:
     streamed, whole = (
-        list(samples_of(Synthesis(espeak, TEXT, MANNER, streaming=streaming)))
+        list(samples_of(Synthesis(Talker(espeak), TEXT, MANNER, streaming=streaming)))
         for streaming in (True, False)
     )
     assert [pcm.tobytes() for pcm in streamed] == [pcm.tobytes() for pcm in whole]
@@ -342,7 +579,7 @@ def test_both_ways_give_the_same_samples(espeak: EspeakEngine) -> None:
 
 def test_a_traditional_synthesis_can_be_cancelled() -> None:
     engine = ScriptedEngine(endless=True)
-    synthesis = Synthesis(engine, "on and on", MANNER, chunk_frames=100, streaming=False)
+    synthesis = Synthesis(Talker(engine), "on and on", MANNER, chunk_frames=100, streaming=False)
     synthesis.start()
     synthesis.cancel()
     assert synthesis.join(SOON)

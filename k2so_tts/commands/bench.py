@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from k2so_tts.engines import create_engine, engine_names
+from k2so_tts.engines.talker import Talker
 from k2so_tts.measure import MeasureError, Utterance
 from k2so_tts.measure.local import choose_device, speak
 from k2so_tts.measure.machine import describe, lines
@@ -201,7 +202,7 @@ def _measure_locally(results: Results, settings: PlayerSettings, options: Namesp
     with closing(engine), _progress("without ROS", 2 * goals + 1) as advance:
         engine.load()
         manner = Manner(engine.find_voice(engine.default_voice))
-        for _ in samples_of(Synthesis(engine, WARM_UP, manner)):
+        for _ in samples_of(Synthesis(Talker(engine), WARM_UP, manner)):
             pass
         for text in (SHORT, LONG):
             spoken = []

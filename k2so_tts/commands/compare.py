@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from k2so_tts.engines import EngineError, EngineUnavailable, create_engine, engine_names
+from k2so_tts.engines.talker import Talker
 from k2so_tts.measure.local import Comparison, choose_device, compare
 from k2so_tts.measure.machine import describe, lines
 from k2so_tts.measure.texts import PARAGRAPH, WARM_UP
@@ -62,7 +63,7 @@ def _compare(name: str, text: str, voice: str, settings: PlayerSettings) -> Comp
         except EngineUnavailable as error:
             return str(error)
         manner = Manner(engine.find_voice(voice or engine.default_voice))
-        for _ in samples_of(Synthesis(engine, WARM_UP, manner)):
+        for _ in samples_of(Synthesis(Talker(engine), WARM_UP, manner)):
             pass
         return compare(name, engine, text, manner, settings)
 

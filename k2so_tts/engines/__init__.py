@@ -1,17 +1,20 @@
 """Text to PCM. An engine is one class in one file, found through the entry points of a package.
 
 A package of anybody's adds an engine by naming its class in the entry-point group
-`k2so_tts.engines`; the class is called without arguments and must be an `Engine`.
+`k2so_tts.engines`; the class must be an `Engine`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Protocol
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from k2so_tts.audio import Block
+from k2so_tts.settings import Setting, SettingError
 
 GROUP = "k2so_tts.engines"
 
@@ -49,6 +52,10 @@ class Engine(Protocol):
 
     `load` may be slow and is called once before anything else; it raises `EngineUnavailable`.
     `sample_rate` (Hz) is known from then on.
+
+    A class may also have `options: ClassVar[tuple[Setting, ...]]`: it is then called with all of
+    them by name, checked (no options: without arguments). And `streams: ClassVar[bool]`: True if
+    it makes audio as it reads a text of any length; else it is given a text segment by segment.
     """
 
     sample_rate: int
@@ -83,13 +90,55 @@ def engine_names() -> list[str]:
     return sorted(_entry_points())
 
 
-def create_engine(name: str) -> Engine:
-    """A new engine, not loaded yet. Raises `EngineUnavailable` for a name nobody installed."""
+def engine_options(name: str) -> dict[str, Setting]:
+    """The options of an engine; the `name` of each setting is in full, `<engine>.<option>`.
+
+    Raises `EngineUnavailable`.
+    """
+    declared: tuple[Setting, ...] = getattr(_engine_class(name), "options", ())
+    return {setting.name: replace(setting, name=f"{name}.{setting.name}") for setting in declared}
+
+
+def create_engine(name: str, options: Mapping[str, object] = MappingProxyType({})) -> Engine:
+    """A new engine, not loaded yet, with options by their short names.
+
+    Raises:
+        EngineUnavailable: nobody installed an engine of this name, or it can't be imported.
+        SettingError: an option that it does not have, or with a value that is not allowed.
+    """
+    known = engine_options(name)
+    for option in options:
+        if option not in known:
+            allowed = " | ".join(known) or "none"
+            raise SettingError(f"engine {name!r} has no option {option!r}; allowed: {allowed}")
+    values = {
+        option: setting.check(options.get(option, setting.default))
+        for option, setting in known.items()
+    }
+    engine: Engine = _engine_class(name)(**values)
+    return engine
+
+
+def require(engine: str, modules: Sequence[str], remedy: str) -> None:
+    """Check, without importing any, that modules are installed. Raises `EngineUnavailable`."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise EngineUnavailable(f"{engine} can't be used: no module {', '.join(missing)}; {remedy}")
+
+
+def streams(engine: Engine) -> bool:
+    """Whether a text of any length can be handed over as a whole (see `Engine`)."""
+    return bool(getattr(engine, "streams", False))
+
+
+def _engine_class(name: str) -> Any:
     points = _entry_points()
     if name not in points:
         raise EngineUnavailable(f"no engine {name!r}; installed: {', '.join(sorted(points))}")
-    engine: Engine = points[name].load()()
-    return engine
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise EngineUnavailable(f"engine {name!r} can't be imported: {error}") from error
 
 
 def match_voice(voices: Sequence[Voice], name: str) -> str | None:

@@ -1,14 +1,13 @@
 """The process that holds espeak-ng: its licence (GPL-3), its crashes and its hangs stay in here.
 
-Started by `espeak.py` as `python -I -S espeak_process.py FD LIBRARY`, where FD is a Unix socket. It
+Started by `espeak.py` as `python -I -S espeak_process.py LIBRARY FD`, where FD is a Unix socket. It
 loads the library once, answers with one record, and then has a forked child, with the last voice
 loaded, wait for each connection that arrives over that socket: every text meets a fresh espeak-ng
 (its output depends on what it said before), and no time is lost. The child reads one request,
 streams its records, and exits. It dies when the connection closes or this process ends.
 
-A request is a 4-byte length and JSON. A record is a 1-byte kind, a 4-byte length and a body:
-`R` ready (the sample rate in Hz, or the voices, as JSON), `A` audio (int16), `W` a mark (`<II`:
-characters, frames), `X` an error (UTF-8), `.` the end.
+Requests and records are those of `process.py`: `R` ready (the sample rate in Hz, or the voices, as
+JSON), `A` audio (int16), `W` a mark (`<II`: characters, frames), `X` an error (UTF-8), `.` the end.
 
 Only the standard library is imported here: this file runs without site-packages.
 """
@@ -22,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,7 +37,9 @@ _EVENT_END_OF_LIST, _EVENT_WORD, _EVENT_END = 0, 1, 5
 _BUFFER_MS = 60
 _NORMAL_WPM, _SLOWEST_WPM = 175, 80
 _CPU_SECONDS = 600
-_PR_SET_PDEATHSIG = 1
+_UNDISTURBED_SECONDS = 0.02
+"""Before the next child is made: forking would keep a core from the first sound of this one."""
+PR_SET_PDEATHSIG = 1
 _SONIC = "libsonic.so.0"
 
 
@@ -85,15 +87,25 @@ def record(kind: bytes, body: bytes = b"") -> bytes:
     return RECORD.pack(kind, len(body)) + body
 
 
-class _Stretch:
-    """libsonic, slowing speech down further than espeak-ng can."""
+class Stretch:
+    """libsonic: changes the speed and the pitch of speech (`rate` Hz, 16 bits), piece by piece.
 
-    def __init__(self, rate: int, speed: float) -> None:
+    Raises OSError when the library is missing.
+    """
+
+    def __init__(self, rate: int, speed: float, pitch: float = 1.0) -> None:
         self._sonic = ctypes.CDLL(_SONIC)
         self._sonic.sonicCreateStream.restype = ctypes.c_void_p
         self._sonic.sonicSetSpeed.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        self._sonic.sonicSetPitch.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        self._sonic.sonicDestroyStream.argtypes = [ctypes.c_void_p]
         self._stream = ctypes.c_void_p(self._sonic.sonicCreateStream(rate, 1))
         self._sonic.sonicSetSpeed(self._stream, speed)
+        self._sonic.sonicSetPitch(self._stream, pitch)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):
+            self._sonic.sonicDestroyStream(self._stream)
 
     def __call__(self, pcm: bytes) -> bytes:
         self._sonic.sonicWriteShortToStream(self._stream, pcm, len(pcm) // 2)
@@ -140,7 +152,7 @@ class _Sink:
     """espeak-ng's callback: what it makes goes into a connection, until that is gone."""
 
     def __init__(
-        self, out: socket.socket, text: str, stretch: _Stretch | None, scale: float
+        self, out: socket.socket, text: str, stretch: Stretch | None, scale: float
     ) -> None:
         self.gone = False
         self._out = out
@@ -186,7 +198,7 @@ class _Sink:
 
 def _speak(lib: ctypes.CDLL, rate: int, request: dict[str, Any], out: socket.socket) -> None:
     wpm = round(_NORMAL_WPM * request["rate"])
-    stretch = _Stretch(rate, wpm / _SLOWEST_WPM) if wpm < _SLOWEST_WPM else None
+    stretch = Stretch(rate, wpm / _SLOWEST_WPM) if wpm < _SLOWEST_WPM else None
     voice = request["voice"]
     if voice and lib.espeak_SetVoiceByName(voice.encode()) != 0:
         raise ValueError(f"espeak-ng has no voice {voice!r}")
@@ -214,7 +226,7 @@ def _read_exactly(connection: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def _read_request(connection: socket.socket) -> dict[str, Any]:
+def read_request(connection: socket.socket) -> dict[str, Any]:
     (size,) = LENGTH.unpack(_read_exactly(connection, LENGTH.size))
     request: dict[str, Any] = json.loads(_read_exactly(connection, size))
     return request
@@ -260,14 +272,14 @@ def _fork_for_one(lib: ctypes.CDLL, rate: int, control: socket.socket, voice: st
     if os.fork() == 0:
         try:
             os.close(taken)
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if descriptors:
                 control.close()
                 connection = socket.socket(fileno=descriptors[0])
                 request = {}
                 try:
-                    request = _read_request(connection)
+                    request = read_request(connection)
                 finally:
                     os.write(tell, f"{request.get('voice', '')}\n".encode(errors="replace"))
                     os.close(tell)
@@ -281,8 +293,9 @@ def _fork_for_one(lib: ctypes.CDLL, rate: int, control: socket.socket, voice: st
     os.close(tell)
     with os.fdopen(taken, encoding="utf-8") as pipe:
         line = pipe.readline()
+    time.sleep(_UNDISTURBED_SECONDS)
     return line.rstrip("\n") if line else None
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
+    main(socket.socket(fileno=int(sys.argv[2])), sys.argv[1])

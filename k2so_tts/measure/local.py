@@ -14,6 +14,7 @@ import numpy as np
 
 from k2so_tts.audio import NOTHING, Pcm, Samples
 from k2so_tts.engines import Engine
+from k2so_tts.engines.talker import Talker
 from k2so_tts.measure import MeasureError, Utterance
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import open_device, output_devices
@@ -69,7 +70,7 @@ def speak(
         DeviceError: there is no such device.
         MeasureError: the text made no sound.
     """
-    synthesis = Synthesis(engine, text, manner, streaming=streaming)
+    synthesis = Synthesis(Talker(engine), text, manner, streaming=streaming)
     log = _Log()
     heard = play(
         _noted(synthesis, log, cut=cut),

@@ -35,7 +35,7 @@ _STALLED_SECONDS = 1.0
 _CLOCKED_BLOCK_SECONDS = 0.02
 _JOIN_SECONDS = 2.0
 _START_SECONDS = 2.0
-_LATENCIES = (0.004, 0.02, 0.05, 0.1, 0.2)
+_LATENCIES = (0.002, 0.02, 0.05, 0.1, 0.2)
 """What a sound device is asked to hold (s): the least first, more each time that did not work."""
 _AUDIO_PRIORITY = 10
 _SERVED_CALLS = 20

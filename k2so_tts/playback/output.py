@@ -24,7 +24,7 @@ _WATCH_SECONDS = 0.25
 _FIRST_RETRY_SECONDS = 1.0
 _LONGEST_RETRY_SECONDS = 8.0
 _JOIN_SECONDS = 5.0
-_MOST_XRUNS = 10
+_MOST_XRUNS = 5
 _XRUN_SECONDS = 60.0
 """More xruns than `_MOST_XRUNS` within this time: the device is to hold more sound."""
 

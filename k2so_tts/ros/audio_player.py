@@ -33,34 +33,35 @@ from k2so_tts.ros.messages import (
     state_qos,
     to_time,
 )
-from k2so_tts.ros.parameters import Parameter, Parameters
+from k2so_tts.ros.parameters import Parameters
+from k2so_tts.settings import Setting
 
 IN_TURN, MIX = "in_turn", "mix"
 
 PARAMETERS = (
-    Parameter(
+    Setting(
         "device",
         "auto",
         "Where sound goes: auto (the system's default), a PortAudio index or part of a name, null "
         "(nowhere, in real time) or wav:FILE.",
         live=True,
     ),
-    Parameter(
+    Setting(
         "prebuffer_chunks", 3, "Chunks collected before an utterance starts.", 1, 64, live=True
     ),
-    Parameter("max_buffer", 30.0, "Seconds of audio held at most.", 1.0, 600.0, live=True),
-    Parameter("volume", 1.0, "Linear gain.", 0.0, 1.0, live=True),
-    Parameter(
+    Setting("max_buffer", 30.0, "Seconds of audio held at most.", 1.0, 600.0, live=True),
+    Setting("volume", 1.0, "Linear gain.", 0.0, 1.0, live=True),
+    Setting(
         "publishers",
         IN_TURN,
         "Several publishers at once: each is heard to its end (in_turn), or together (mix).",
         choices=(IN_TURN, MIX),
         live=True,
     ),
-    Parameter(
+    Setting(
         "block_frames", 128, "Frames the device asks for at a time; 0: its own choice.", 0, 8192
     ),
-    Parameter(
+    Setting(
         "device_latency",
         0.0,
         "Seconds of sound the device holds; 0: as little as it can. More starts later and "
@@ -68,7 +69,7 @@ PARAMETERS = (
         0.0,
         0.5,
     ),
-    Parameter(
+    Setting(
         "rest_after",
         30.0,
         "Seconds of silence after which the device is closed, to be opened again for the next "
@@ -76,7 +77,7 @@ PARAMETERS = (
         0.0,
         86_400.0,
     ),
-    Parameter(
+    Setting(
         "warn_underruns",
         1,
         "How often an utterance must run dry for a warning; 0: never one.",
@@ -84,8 +85,8 @@ PARAMETERS = (
         1000,
         live=True,
     ),
-    Parameter("warn_latency_ms", 300.0, "Latency that is a warning.", 1.0, 60_000.0, live=True),
-    Parameter("error_latency_ms", 2000.0, "Latency that is an error.", 1.0, 60_000.0, live=True),
+    Setting("warn_latency_ms", 300.0, "Latency that is a warning.", 1.0, 60_000.0, live=True),
+    Setting("error_latency_ms", 2000.0, "Latency that is an error.", 1.0, 60_000.0, live=True),
 )
 
 _LOG_SECONDS = 5.0
@@ -101,7 +102,7 @@ class AudioPlayer(Node):
     `PARAMETERS`.
 
     Raises:
-        ParameterError: a parameter makes no sense.
+        SettingError: a parameter makes no sense.
         DeviceError: a WAV file can't be written.
     """
 

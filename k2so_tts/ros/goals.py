@@ -84,8 +84,11 @@ class Port(Protocol):
     def fault(self, name: str, message: str | None) -> None:
         """Something is wrong (once), or all right again (None)."""
 
-    def abandon_engine(self) -> None:
-        """The engine has stalled and is not to be used any more."""
+    def abandon_engine(self, speech: Speech, reason: str) -> bool:
+        """The engine has stalled and is not to be used any more. Whether another goes on with the
+        speech.
+        """
+        ...
 
 
 class SpeechQueue:
@@ -285,8 +288,10 @@ class SpeechQueue:
         until = head.engine_owes_since + self.settings.engine_timeout
         if now < until:
             return until
-        self._port.abandon_engine()
         reason = f"the engine stalled: no audio for {self.settings.engine_timeout:g} s"
+        head.engine_owes_since = None
+        if self._port.abandon_engine(head, reason):
+            return now
         self._port.fault("engine", reason)
         self._end(head, Outcome.ABORTED, reason)
         return now

@@ -15,7 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from k2so_tts.engines import EngineError
 from k2so_tts.playback.devices import DeviceError
-from k2so_tts.ros.parameters import ParameterError
+from k2so_tts.settings import SettingError
 
 if TYPE_CHECKING:
     from k2so_tts.ros.audio_player import AudioPlayer
@@ -59,7 +59,7 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make()
-    except (ParameterError, EngineError, DeviceError, ImportError) as error:
+    except (SettingError, EngineError, DeviceError, ImportError) as error:
         sys.stderr.write(f"{name}: {error}\n")
         rclpy.shutdown()
         return 1

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
@@ -35,7 +36,7 @@ from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
 from k2so_tts.ros.speaker import Speaker
 from k2so_tts.ros.speech import Speech
-from k2so_tts.ros.voices import Voices
+from k2so_tts.ros.voices import Voices, engine_parameters, fallback_of
 from k2so_tts.synthesis import Synthesis
 from k2so_tts.text import TextStream, clean
 
@@ -59,10 +60,10 @@ class SpeakServer(Node):
     Action server: `say` (audio_common_msgs/TTS). Publishes `audio` (AudioStamped),
     `~/perceived_latency_ms` (Float32, once per utterance) and `/diagnostics`.
     Subscribes to `playhead` (TimeReference) and `say_stream` (String). Service `~/stop` (Trigger).
-    Parameters: `PARAMETERS`.
+    Parameters: `PARAMETERS`, and the options of the engine as `<engine>.<option>`.
 
     Raises:
-        ParameterError: a parameter makes no sense.
+        SettingError: a parameter makes no sense.
         EngineUnavailable: the engine can't run on this machine.
     """
 
@@ -72,7 +73,11 @@ class SpeakServer(Node):
     def __init__(self) -> None:
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)
-        self._voices = Voices(self._settings.values)
+        self._settings.declare(engine_parameters(self._settings.values))
+        self._voices = Voices(
+            self._settings.values, on_fault=self._on_engine_fault, on_ready=self._on_engine_ready
+        )
+        self._spoken_by = ""
         self._goals: dict[Hashable, _Goal] = {}
         self._stream: TextStream | None = None
         self._working: set[Synthesis] = set()
@@ -110,7 +115,8 @@ class SpeakServer(Node):
             result_service_qos_profile=request_qos(),
             result_timeout=_RESULT_SECONDS,
         )
-        self.get_logger().info(f"ready to speak with {self._settings['engine']}")
+        speaks = fallback_of(self._settings.values) or self._settings["engine"]
+        self.get_logger().info(f"ready to speak with {speaks}")
 
     def close(self) -> None:
         """End every goal with what was heard of it, deliver the results, join every thread."""
@@ -177,7 +183,7 @@ class SpeakServer(Node):
         self._goals[key] = _Goal(handle, Future())
         text = clean(goal.text)
         manner = self._voices.manner(goal.language, goal.rate, goal.volume)
-        speech = Speech(key, text, manner, time.monotonic(), self.now_ns())
+        speech = Speech(key, text, manner, time.monotonic(), self.now_ns(), goal.language)
         if text:
             self._speaker.post(lambda queue: queue.submit(speech))
         else:
@@ -262,13 +268,14 @@ class SpeakServer(Node):
         return int(self.count_publishers("playhead"))
 
     def synthesise(self, speech: Speech) -> Synthesis:
+        talker, manner = self._voices.begin(speech.language, speech.manner)
         synthesis = Synthesis(
-            self._voices.engine,
+            talker,
             speech.text,
-            speech.manner,
+            manner,
             chunk_frames=self._settings["chunk_frames"],
             streaming=self._settings["streaming"],
-            engine_lock=self._voices.engine_lock,
+            relief=partial(self._voices.relieve, speech.language, speech.manner),
             on_change=self._speaker.wake,
         )
         self._working = {work for work in self._working if not work.join(0.0)} | {synthesis}
@@ -294,7 +301,10 @@ class SpeakServer(Node):
     def finish(self, speech: Speech, outcome: Outcome, text: str, reason: str | None) -> None:
         self._outcomes[outcome] += 1
         spoken = speech.spoken()
-        if outcome is Outcome.SUCCEEDED and speech.sent:
+        if speech.synthesis is not None and speech.sent:
+            self._spoken_by = speech.synthesis.talker.name
+        if outcome is Outcome.SUCCEEDED and speech.synthesis is not None and speech.sent:
+            self._voices.pool.spoke(speech.synthesis.talker)
             self._last = spoken
             self._latency.add(spoken.perceived_latency_s)
             self._first_chunk.add(spoken.first_chunk_s)
@@ -317,11 +327,24 @@ class SpeakServer(Node):
             self._faults[name] = message
             self.get_logger().error(message)
 
-    def abandon_engine(self) -> None:
+    def abandon_engine(self, speech: Speech, reason: str) -> bool:
+        assert speech.synthesis is not None
         try:
-            self._voices.replace_engine()
+            self._voices.pool.leave(speech.synthesis.talker)
         except EngineError as error:
             self.fault("engine", str(error))
+        return speech.synthesis.leave_engine(EngineError(reason))
+
+    # What comes from the engine, in a thread of its own.
+
+    def _on_engine_fault(self, fault: str) -> None:
+        name, instead = self._settings["engine"], self._settings["fallback_engine"]
+        self.get_logger().error(f"engine {name!r} can't speak, {instead!r} does: {fault}")
+
+    def _on_engine_ready(self, seconds: float) -> None:
+        self.get_logger().info(
+            f"engine {self._settings['engine']!r} is ready after {seconds:.1f} s"
+        )
 
     # What there is to know and to set.
 
@@ -335,7 +358,7 @@ class SpeakServer(Node):
         health = Health()
         last = self._last
         values = health.values
-        values["engine"] = self._settings["engine"]
+        values.update(self._voices.figures(), spoken_by=self._spoken_by)
         self._players_told = values["players"] = self.players()
         values["goals_waiting"] = len(self._goals)
         values["goals_rejected"] = self._rejected
@@ -352,6 +375,7 @@ class SpeakServer(Node):
 
     def _judge(self, health: Health) -> None:
         health.errors += self._faults.values()
+        self._voices.judge(health)
         if self._latency.last is not None:
             health.judge_latency(self._latency.last, self._settings.values, self._advice())
         factor = self._real_time_factor.last

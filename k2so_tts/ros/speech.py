@@ -33,6 +33,7 @@ class Speech:
     manner: Manner
     accepted_at: float
     accepted_ns: int
+    language: str = ""
     synthesis: Synthesis | None = None
     turn_at: float = math.nan
     engine_owes_since: float | None = None

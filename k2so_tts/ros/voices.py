@@ -2,70 +2,86 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from k2so_tts.engines import (
     Engine,
+    EngineError,
     EngineUnavailable,
     Prosody,
     UnknownVoice,
-    create_engine,
     engine_names,
+    engine_options,
 )
-from k2so_tts.ros.parameters import ParameterError
+from k2so_tts.engines.pool import LOADING, Pool, Recipe, describe
+from k2so_tts.engines.talker import Talker
+from k2so_tts.ros.diagnostics import Health
 from k2so_tts.ros.server_parameters import RATE, VOLUME
+from k2so_tts.settings import Setting, SettingError
 from k2so_tts.synthesis import Manner
 
 
 class Voices:
-    """The engine at work and the voices that goals can name.
+    """Who speaks, and the voices that goals can name.
+
+    `on_fault` and `on_ready` are those of a `Pool`.
 
     Raises:
-        ParameterError: the engine, the voice or an alias is not to be had.
-        EngineUnavailable: the engine is installed but can't run; the message says what is missing.
+        SettingError: the engine, the fallback, the voice or an alias is not to be had.
+        EngineUnavailable: the engine, or the fallback, is installed but can't run.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._name = settings["engine"]
-        if self._name not in engine_names():
-            allowed = " | ".join(engine_names())
-            raise ParameterError(f"parameter 'engine' is {self._name!r}; allowed: {allowed}")
-        self._start_engine()
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        on_fault: Callable[[str], None] = lambda _: None,
+        on_ready: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        name, fallback = settings["engine"], fallback_of(settings)
         self._settings: dict[str, Any] = {}
+        self._resolving = threading.Lock()
+        self._engine: Engine | None = None
+        self._default = ""
+        self._aliases: dict[str, str] = {}
         self.configure(settings)
-
-    @property
-    def engine(self) -> Engine:
-        return self._engine
-
-    @property
-    def engine_lock(self) -> threading.Lock:
-        """Held while the engine speaks: it does one thing at a time."""
-        return self._engine_lock
-
-    def replace_engine(self) -> None:
-        """Leave an engine that hangs to itself, and start another."""
-        self._engine.close()
-        self._start_engine()
+        self.pool = Pool(
+            _recipe("engine", name, settings),
+            _recipe("fallback_engine", fallback, settings) if fallback else None,
+            accept=self._accept,
+            on_fault=on_fault,
+            on_ready=on_ready,
+        )
 
     def close(self) -> None:
-        self._engine.close()
+        self.pool.close()
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Take over voice, voice_aliases, rate, pitch and volume. Raises `ParameterError`."""
-        names = ("voice", "voice_aliases", "rate", "pitch", "volume")
+        """Take over voice, voice_aliases, rate, pitch, volume and cut_at. Raises `SettingError`.
+
+        Names are looked up once the engine is loaded.
+        """
+        names = ("voice", "voice_aliases", "rate", "pitch", "volume", "cut_at")
         new = {name: settings[name] for name in names}
-        aliases = _parse_aliases(new["voice_aliases"])
-        default = self._find("voice", new["voice"] or self._engine.default_voice)
-        aliases = {alias: self._find("voice_aliases", name) for alias, name in aliases.items()}
-        self._settings, self._aliases, self._default = new, aliases, default
+        _parse_aliases(new["voice_aliases"])
+        with self._resolving:
+            if self._engine is not None:
+                self._resolve(self._engine, new)
+            self._settings = new
 
     def voice_for(self, language: str) -> str:
-        """The voice for a goal's language: an alias, else the configured voice if it speaks
-        that language, else what the engine finds. Raises `UnknownVoice`.
+        """The engine's voice for a goal's language: an alias, else the configured voice if it
+        speaks that language, else what the engine finds. Raises `UnknownVoice`.
+
+        As long as the engine has not been loaded it could be any: it is the name itself.
         """
+        if self._engine is None:
+            return language
         if language in self._aliases:
             return self._aliases[language]
         wanted = language.lower().replace("_", "-")
@@ -75,28 +91,129 @@ class Voices:
         return self._engine.find_voice(language)
 
     def manner(self, language: str, rate: float, volume: float) -> Manner:
-        """How to speak a goal. Raises `UnknownVoice`."""
+        """How to speak a goal; its voice is the one that it asks for. Raises `UnknownVoice`."""
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
         volume = min(max(volume * self._settings["volume"], VOLUME[0]), VOLUME[1])
         prosody = Prosody(rate, self._settings["pitch"])
-        return Manner(self.voice_for(language), prosody, volume)
+        return Manner(self.voice_for(language), prosody, volume, self._settings["cut_at"])
 
-    def _start_engine(self) -> None:
-        engine = create_engine(self._name)
-        try:
-            engine.load()
-        except EngineUnavailable as error:
-            raise EngineUnavailable(f"parameter 'engine' is {self._name!r}: {error}") from error
-        self._engine = engine
-        self._engine_lock = threading.Lock()
+    def begin(self, language: str, manner: Manner) -> tuple[Talker, Manner]:
+        """Who speaks a goal that asks for `language`, and how."""
+        talker = self.pool.begin()
+        return talker, self._manner_of(talker, language, manner)
 
-    def _find(self, parameter: str, name: str) -> str:
+    def relieve(
+        self, language: str, manner: Manner, failed: Talker, error: EngineError
+    ) -> tuple[Talker, Manner] | None:
+        """Who goes on with a goal in which `failed` has failed, and how; None: nobody."""
+        talker = self.pool.relieve(failed, error)
+        return None if talker is None else (talker, self._manner_of(talker, language, manner))
+
+    def figures(self) -> dict[str, object]:
+        """What diagnostics tell of the engine."""
+        pool = self.pool
+        figures: dict[str, object] = {"engine": pool.name, "engine_state": pool.state}
+        if pool.load_seconds:
+            figures["engine_load_s"] = pool.load_seconds
+            figures["engine_memory_mib"] = pool.memory_mib
+        if pool.fallback_name:
+            figures["fallback_engine"] = pool.fallback_name
+            figures["fallback_utterances"] = pool.fallback_utterances
+        return figures
+
+    def judge(self, health: Health) -> None:
+        """Complain if the fallback has to speak."""
+        pool, fault = self.pool, self.pool.fault
+        if not pool.fallback_name:
+            return
+        instead = f"{pool.fallback_name} speaks instead"
+        if isinstance(fault, EngineUnavailable | SettingError):
+            health.errors.append(f"{instead}: {describe(fault)}")
+        elif fault is not None:
+            health.warnings.append(
+                f"{instead}, until engine {pool.name!r}, which is tried again, speaks: "
+                f"{describe(fault)}; if it lasts, see what 'k2so-tts say --engine {pool.name}' says"
+            )
+        elif pool.state == LOADING:
+            health.warnings.append(f"{instead} while engine {pool.name!r} is being loaded")
+
+    def _manner_of(self, talker: Talker, language: str, manner: Manner) -> Manner:
+        is_fallback = talker.name != self.pool.name
+        voice = (
+            self._fallback_voice(talker.engine, language) if is_fallback else self._now(language)
+        )
+        return replace(manner, voice=voice)
+
+    def _now(self, language: str) -> str:
+        """The voice for a language that may have been accepted before the engine was there."""
         try:
-            return self._engine.find_voice(name)
-        except UnknownVoice as error:
-            raise ParameterError(
-                f"parameter '{parameter}' names {name!r}: {error}; allowed: see 'k2so-tts voices'"
-            ) from error
+            return self.voice_for(language)
+        except UnknownVoice:
+            return self._default
+
+    def _fallback_voice(self, engine: Engine, language: str) -> str:
+        """The fallback's voice for a goal: one of that name or language, if it can be told."""
+        aliases = _parse_aliases(self._settings["voice_aliases"])
+        asked = aliases.get(language, language) or self._settings["voice"]
+        tag = re.split(r"[-_+]", asked)[0]  # de_DE-thorsten-medium
+        for name in filter(None, (asked, tag)):
+            with contextlib.suppress(UnknownVoice):
+                return engine.find_voice(name)
+        return engine.default_voice
+
+    def _accept(self, engine: Engine) -> None:
+        """An engine has been loaded. Raises `SettingError` when it has not the voices asked for."""
+        with self._resolving:
+            self._resolve(engine, self._settings)
+            self._engine = engine
+
+    def _resolve(self, engine: Engine, settings: Mapping[str, Any]) -> None:
+        default = _find(engine, "voice", settings["voice"] or engine.default_voice)
+        aliases = {
+            alias: _find(engine, "voice_aliases", name)
+            for alias, name in _parse_aliases(settings["voice_aliases"]).items()
+        }
+        self._default, self._aliases = default, aliases
+
+
+def fallback_of(settings: Mapping[str, Any]) -> str:
+    """The name of the engine that speaks when `engine` can't; empty: none."""
+    fallback: str = settings["fallback_engine"]
+    return "" if fallback == settings["engine"] else fallback
+
+
+def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:
+    """The options of the engines, as parameters of the node: `<engine>.<option>`.
+
+    Raises `SettingError` for an engine that is not installed.
+    """
+    for parameter, name in (
+        ("engine", settings["engine"]),
+        ("fallback_engine", fallback_of(settings)),
+    ):
+        if name:
+            yield from _engine_options(parameter, name).values()
+
+
+def _engine_options(parameter: str, name: str) -> Mapping[str, Setting]:
+    if name not in engine_names():
+        allowed = " | ".join(engine_names())
+        raise SettingError(f"parameter '{parameter}' is {name!r}; allowed: {allowed}")
+    return engine_options(name)
+
+
+def _recipe(parameter: str, name: str, settings: Mapping[str, Any]) -> Recipe:
+    options = _engine_options(parameter, name).items()
+    return Recipe(name, {option: settings[setting.name] for option, setting in options})
+
+
+def _find(engine: Engine, parameter: str, name: str) -> str:
+    try:
+        return engine.find_voice(name)
+    except UnknownVoice as error:
+        raise SettingError(
+            f"parameter '{parameter}' names {name!r}: {error}; allowed: see 'k2so-tts voices'"
+        ) from error
 
 
 def _parse_aliases(text: str) -> dict[str, str]:
@@ -104,7 +221,7 @@ def _parse_aliases(text: str) -> dict[str, str]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         alias, equals, voice = (piece.strip() for piece in part.partition("="))
         if not (alias and equals and voice):
-            raise ParameterError(
+            raise SettingError(
                 f"parameter 'voice_aliases' holds {part!r}; allowed: 'alias=voice, alias=voice'"
             )
         aliases[alias] = voice

@@ -1,0 +1,60 @@
+"""What was computed once and is kept on disk: it can be thrown away at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_logger = logging.getLogger(__name__)
+
+
+def cache_directory() -> Path:
+    """Where this package keeps what it can make again: below `XDG_CACHE_HOME`, or `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "k2so_tts"
+
+
+def cached_arrays(name: str, compute: Callable[[], Arrays]) -> Arrays:
+    """What `compute` gives, or gave once: it is kept in the file `name` of the cache.
+
+    A file that is damaged is made again. A file appears as a whole or not at all. Where nothing
+    can be written, nothing is kept.
+    """
+    path = cache_directory() / name
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except FileNotFoundError:
+        pass
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
+        _logger.warning("%s is damaged (%s): it is made again", path, error)
+    arrays = compute()
+    try:
+        _write(path, arrays)
+    except OSError as error:
+        _logger.warning("%s can't be kept: %s", path, error)
+    return arrays
+
+
+def _write(path: Path, arrays: Arrays) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise

@@ -1,0 +1,215 @@
+"""Coqui's neural voices: VITS, XTTS, and whatever else the library `coqui-tts` can load.
+
+How each kind of model speaks is in `coqui_models.py`, which `load` imports, and torch with it:
+nothing of that is imported by importing this module.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from k2so_tts.audio import Block, Pcm
+from k2so_tts.engines import (
+    EngineError,
+    EngineUnavailable,
+    Prosody,
+    UnknownVoice,
+    Voice,
+    match_voice,
+    require,
+)
+from k2so_tts.engines.blocks import to_pcm
+from k2so_tts.engines.pieces import speak_pieces, stretch_for
+from k2so_tts.settings import Setting
+
+if TYPE_CHECKING:
+    from k2so_tts.engines.coqui_models import Model, Speaker
+
+AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+OWN = -1.0
+_INSTALL = (
+    "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
+    "torchcodec'"
+)
+_NAMED = "tts_models/"
+_CHECKPOINTS = ("model.pth", "model_file.pth", "checkpoint.pth", "best_model.pth")
+_XTTS = "xtts"
+
+_logger = logging.getLogger(__name__)
+
+
+class CoquiEngine:
+    """Speaks with a model of coqui-tts: each of its speakers is a voice.
+
+    Voices of a model that speaks several languages are named `<speaker>@<language>`.
+    """
+
+    options: ClassVar[tuple[Setting, ...]] = (
+        Setting("model", "", "A model's .pth file or directory, or a name that coqui-tts knows."),
+        Setting("config_path", "", "The model's config.json; empty: the one beside the model."),
+        Setting("vocoder_path", "", "A vocoder's .pth file, for models that make spectrograms."),
+        Setting("vocoder_config_path", "", "Its config.json; empty: the one beside the vocoder."),
+        Setting("speaker_wav", "", "WAV files (a.wav:b.wav) of a voice to clone; empty: none."),
+        Setting("language", "", "The model's language for voices that name none; empty: its own."),
+        Setting(
+            "device", AUTO, "Where to compute; auto: on a GPU if any.", choices=(AUTO, CPU, CUDA)
+        ),
+        Setting("threads", 0, "Threads that compute on the CPU; 0: all cores.", 0, 256),
+        Setting("seed", -1, "Makes a text sound the same each time; -1: none.", -1, 2**31 - 1),
+        Setting("noise_scale", OWN, "Variation of sound (VITS); -1: the model's own.", OWN, 2.0),
+        Setting("noise_w", OWN, "Variation of rhythm (VITS); -1: the model's own.", OWN, 2.0),
+    )
+    streams: ClassVar[bool] = False
+
+    def __init__(self, **options: Any) -> None:
+        self.sample_rate = 0
+        self.default_voice = ""
+        self._options = options
+        self._model: Model | None = None
+        self._language = ""
+        self._speakers: dict[str, Speaker] = {}
+        self._voices: list[Voice] = []
+
+    def load(self) -> None:
+        """Import the library, load the model, and have it speak once, unheard.
+
+        Raises:
+            EngineUnavailable: the library or the model is missing, or the model can't be loaded.
+        """
+        require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
+        try:
+            from k2so_tts.engines import coqui_models
+        except ImportError as error:
+            said = str(error).splitlines()[0]
+            raise EngineUnavailable(f"coqui can't be used: {said}; {_INSTALL}") from error
+        device = coqui_models.choose_device(self._options["device"], self._options["threads"])
+        try:
+            model = coqui_models.wrap(self._load(device), self._options)
+            self._learn_voices(model)
+            self.sample_rate = model.sample_rate
+            model.warm_up(self._speakers[self.default_voice])
+        except EngineError:
+            raise
+        except Exception as error:
+            _logger.debug("coqui can't load", exc_info=True)
+            said = (str(error).splitlines() or [""])[0]
+            raise EngineUnavailable(
+                f"coqui can't load {self._options['model']!r}: {type(error).__name__}: {said}"
+            ) from error
+        self._model = model
+
+    def voices(self) -> Sequence[Voice]:
+        return self._voices
+
+    def find_voice(self, name: str) -> str:
+        found = match_voice(self._voices, name)
+        found = found or match_voice(self._voices, f"{name}@{self._language}")
+        if found is None:
+            raise UnknownVoice(f"the model has no voice or language {name!r}")
+        return found
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        model = self._model
+        if model is None:
+            raise EngineError("coqui is closed")
+        speaker = self._speakers[voice]
+
+        def speak(piece: str) -> Iterator[Pcm]:
+            for samples in model.speak(piece, speaker, prosody.rate):
+                if self._model is None:
+                    raise EngineError("coqui was closed in the middle of a text")
+                yield to_pcm(samples)
+
+        stretch = stretch_for(self.sample_rate, prosody, model.has_rate)
+        yield from speak_pieces(text, model.longest, speak, stretch)
+
+    def close(self) -> None:
+        self._model = None
+
+    def _load(self, device: str) -> Any:
+        """The library's synthesizer. Of a model given as a file or directory nothing is
+        downloaded.
+        """
+        from k2so_tts.engines import coqui_models
+
+        model = str(self._options["model"])
+        if not model:
+            raise EngineUnavailable(
+                "coqui needs a model: set coqui.model to a file, a directory, or a name of "
+                "'tts --list_models'"
+            )
+        vocoder = self._options["vocoder_path"]
+        vocoder_path = _existing("vocoder_path", vocoder) if vocoder else None
+        vocoder_config = vocoder_path and self._config("vocoder_config_path", vocoder_path)
+        if model.startswith(_NAMED):
+            return coqui_models.load_named(model, vocoder_path, vocoder_config, device)
+        path = _existing("model", model)
+        config = self._config("config_path", path)
+        return coqui_models.load_files(
+            _checkpoint(path, config), config, vocoder_path, vocoder_config, device
+        )
+
+    def _config(self, option: str, model: Path) -> Path:
+        """The configuration of a model, given or beside it."""
+        if self._options[option]:
+            return _existing(option, self._options[option])
+        beside = (model if model.is_dir() else model.parent) / "config.json"
+        if not beside.is_file():
+            raise EngineUnavailable(f"there is no {beside}: set coqui.{option}")
+        return beside
+
+    def _learn_voices(self, model: Model) -> None:
+        """Every speaker in every language: a cloned one first, and the chosen language."""
+        from k2so_tts.engines.coqui_models import Speaker
+
+        languages = model.languages
+        wanted = str(self._options["language"])
+        if wanted and len(languages) > 1 and wanted not in languages:
+            allowed = " | ".join(languages)
+            raise EngineUnavailable(f"parameter 'coqui.language' is {wanted!r}; allowed: {allowed}")
+        self._language = wanted or languages[0]
+        if len(languages) > 1:
+            languages = sorted(languages, key=lambda language: language != self._language)
+        paths = [
+            _existing("speaker_wav", name)
+            for name in self._options["speaker_wav"].split(os.pathsep)
+            if name
+        ]
+        speakers = [(paths[0].stem, Speaker("", "", model.clone(paths)))] if paths else []
+        speakers += [(name, Speaker(name)) for name in model.speakers]
+        if not speakers:
+            speakers = [("default", Speaker(""))]
+        for name, speaker in speakers:
+            for language in languages:
+                self._add_voice(name, speaker, language if len(languages) > 1 else "")
+        self.default_voice = self._voices[0].name
+
+    def _add_voice(self, name: str, speaker: Speaker, language: str) -> None:
+        full = f"{name}@{language}" if language else name
+        self._speakers[full] = speaker.speaking(language)
+        tag = (language or self._language).lower().replace("_", "-")
+        self._voices.append(Voice(full, tag))
+
+
+def _existing(option: str, name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise EngineUnavailable(f"parameter 'coqui.{option}' is {name!r}, which does not exist")
+    return path
+
+
+def _checkpoint(path: Path, config: Path) -> Path:
+    """The file that holds the weights; an XTTS is its whole directory."""
+    if not path.is_dir():
+        return path
+    if json.loads(config.read_text(encoding="utf-8")).get("model") == _XTTS:
+        return path
+    for name in _CHECKPOINTS:
+        if (path / name).is_file():
+            return path / name
+    raise EngineUnavailable(f"{path} holds none of {', '.join(_CHECKPOINTS)}")

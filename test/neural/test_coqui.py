@@ -1,0 +1,362 @@
+"""The engine `coqui`: real models of the library with random weights, loaded by the real code."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from support.neural_models import (
+    PIPER_MEDIUM,
+    make_glow_tts,
+    make_vits,
+    make_vocoder,
+    make_xtts,
+)
+from TTS.utils.synthesizer import Synthesizer
+
+from k2so_tts.audio import CHUNK_FRAMES, Block, Pcm
+from k2so_tts.engines import (
+    NORMAL,
+    EngineError,
+    EngineUnavailable,
+    Prosody,
+    UnknownVoice,
+    Voice,
+    create_engine,
+    streams,
+)
+from k2so_tts.engines.blocks import to_pcm
+from k2so_tts.engines.coqui import CoquiEngine
+from k2so_tts.engines.coqui_models import decoder_reach
+from k2so_tts.engines.talker import Talker
+from k2so_tts.synthesis import Manner, Synthesis
+
+TEXT = "the quick brown fox jumps over the lazy dog, again and again."
+WORD = "hello."
+SEED = 7
+PATIENCE = 60.0
+SHAPES: dict[str, Callable[[Path], Any]] = {
+    "one speaker": make_vits,
+    "three speakers": lambda path: make_vits(path, 3),
+    "decoder of a medium Piper voice": lambda path: make_vits(path, **PIPER_MEDIUM),
+    "other kernels": lambda path: make_vits(
+        path,
+        upsample_rates_decoder=[4, 4, 4, 4],
+        upsample_kernel_sizes_decoder=[8, 6, 12, 4],
+        resblock_kernel_sizes_decoder=[3, 5],
+        resblock_dilation_sizes_decoder=[[1, 3, 9], [2, 4, 6]],
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Nothing may be downloaded: whom this process tried to reach."""
+    reached: list[Any] = []
+
+    def connect(_: socket.socket, address: Any) -> None:
+        reached.append(address)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return reached
+
+
+@pytest.fixture
+def vits(make: Callable[..., Path]) -> Iterator[CoquiEngine]:
+    with closing(load(make(make_vits))) as engine:
+        yield engine
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Somebody's voice, or at least noise."""
+    path = tmp_path / "somebody.wav"
+    noise = np.random.default_rng(SEED).normal(0, 0.1, (2 * 44100, 2))
+    soundfile.write(path, noise, 44100)
+    return path
+
+
+def load(model: Path, **options: Any) -> CoquiEngine:
+    fixed = {"seed": SEED, "device": "cpu", "threads": 1}
+    engine = create_engine("coqui", {"model": str(model), **fixed, **options})
+    assert isinstance(engine, CoquiEngine)
+    engine.load()
+    return engine
+
+
+def blocks_of(
+    engine: CoquiEngine, text: str = TEXT, voice: str = "", prosody: Prosody = NORMAL
+) -> list[Block]:
+    return list(engine.synthesise(text, voice or engine.default_voice, prosody))
+
+
+def pcm_of(blocks: list[Block]) -> Pcm:
+    return np.concatenate([block.pcm for block in blocks])
+
+
+def whole(model: Path, text: str, speaker: str | None = None) -> Pcm:
+    """What the library itself makes of a text, in one go."""
+    library = Synthesizer(tts_checkpoint=model / "model.pth", tts_config_path=model / "config.json")
+    torch.manual_seed(SEED)
+    return to_pcm(library.tts_model.synthesize(text, speaker=speaker)["wav"])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_blocks_of_a_vits_joined_are_the_whole(make: Callable[..., Path], shape: str) -> None:
+    model = make(SHAPES[shape])
+    with closing(load(model)) as engine:
+        blocks = blocks_of(engine)
+        expected = whole(model, TEXT, engine.default_voice if "speakers" in shape else None)
+    joined = pcm_of(blocks)
+    assert len([block for block in blocks if len(block.pcm)]) > 3
+    assert len(joined) == len(expected)
+    assert np.abs(joined.astype(int) - expected.astype(int)).max() <= 1
+    assert np.abs(expected.astype(int)).max() > 100
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_more_is_computed_for_a_block_than_it_depends_on(
+    make: Callable[..., Path], shape: str
+) -> None:
+    """A latent frame is changed: the frames that sound different are those within reach of it."""
+    model = make(SHAPES[shape])
+    library = Synthesizer(tts_checkpoint=model / "model.pth", tts_config_path=model / "config.json")
+    decoder = library.tts_model.waveform_decoder.double()
+    reach = decoder_reach(decoder)
+    hop = int(np.prod([up.stride[0] for up in decoder.ups]))
+    channels = library.tts_model.args.hidden_channels
+    frames, changed = 80, 40
+    latent = torch.randn(1, channels, frames, dtype=torch.double)
+    speaker = torch.randn(1, 256, 1, dtype=torch.double)
+    with torch.inference_mode():
+        before = decoder(latent, g=speaker)[0, 0]
+        latent[:, :, changed] += 100.0
+        after = decoder(latent, g=speaker)[0, 0]
+    differs = (before != after)[: frames * hop].reshape(frames, hop).any(dim=1).nonzero()
+    assert differs.min() >= changed - reach.right
+    assert differs.max() <= changed + reach.left
+    assert differs.max() - differs.min() >= reach.left + reach.right - 1
+
+
+def test_the_first_block_is_a_chunk_and_closing_stops_the_work(vits: CoquiEngine) -> None:
+    assert not streams(vits)
+    assert vits._model is not None
+    decoded = []
+    decoder: Any = vits._model._decoder  # type: ignore[attr-defined]
+    handle = decoder.register_forward_hook(lambda *_: decoded.append(1))
+    blocks = vits.synthesise(TEXT, vits.default_voice, NORMAL)
+    assert len(next(blocks).pcm) == CHUNK_FRAMES
+    blocks.close()  # type: ignore[attr-defined]
+    assert len(decoded) == 1
+    handle.remove()
+
+
+def test_a_text_of_any_length_is_taken_piece_by_piece(vits: CoquiEngine) -> None:
+    """What a cancel may have to wait for does not grow with the text."""
+    text = "word " * 2000
+    blocks = vits.synthesise(text, vits.default_voice, NORMAL)
+    frames, mark = 0, None
+    for block in blocks:
+        frames += len(block.pcm)
+        if block.marks:
+            mark = block.marks[0]
+            break
+    blocks.close()  # type: ignore[attr-defined]
+    assert mark is not None
+    assert mark.frame == frames
+    assert 200 < mark.text_end <= 250
+    assert text[mark.text_end] == " "
+
+
+def test_a_cancel_ends_the_work(vits: CoquiEngine) -> None:
+    synthesis = Synthesis(Talker(vits), "word " * 2000, Manner(vits.default_voice))
+    synthesis.start()
+    assert synthesis.wait(PATIENCE)
+    synthesis.cancel()
+    assert synthesis.join(PATIENCE)
+    assert synthesis.error is None
+
+
+def test_closing_the_engine_fails_the_text_under_way(vits: CoquiEngine) -> None:
+    blocks = vits.synthesise(TEXT, vits.default_voice, NORMAL)
+    next(blocks)
+    thread = threading.Thread(target=vits.close)
+    thread.start()
+    thread.join(PATIENCE)
+    with pytest.raises(EngineError, match="closed"):
+        list(blocks)
+    with pytest.raises(EngineError, match="closed"):
+        next(vits.synthesise(TEXT, vits.default_voice, NORMAL))
+
+
+def test_a_seed_makes_a_text_sound_the_same(make: Callable[..., Path], vits: CoquiEngine) -> None:
+    assert np.array_equal(pcm_of(blocks_of(vits)), pcm_of(blocks_of(vits)))
+    with closing(load(make(make_vits), seed=-1)) as free:
+        first, second = pcm_of(blocks_of(free)), pcm_of(blocks_of(free))
+    assert len(first) != len(second) or not np.array_equal(first, second)
+
+
+def test_without_noise_nothing_varies(make: Callable[..., Path]) -> None:
+    with closing(load(make(make_vits), seed=-1, noise_scale=0.0, noise_w=0.0)) as engine:
+        first, second = pcm_of(blocks_of(engine)), pcm_of(blocks_of(engine))
+    assert np.abs(first.astype(int) - second.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_a_vits_speaks_faster_and_slower_by_itself(vits: CoquiEngine, rate: float) -> None:
+    normal, changed = pcm_of(blocks_of(vits)), pcm_of(blocks_of(vits, prosody=Prosody(rate)))
+    assert len(normal) / len(changed) == pytest.approx(rate, rel=0.3)
+
+
+def test_pitch_changes_the_sound_and_not_the_length(vits: CoquiEngine) -> None:
+    normal = pcm_of(blocks_of(vits))
+    high = blocks_of(vits, prosody=Prosody(pitch=1.5))
+    assert len(pcm_of(high)) == pytest.approx(len(normal), rel=0.05)
+    assert high[-1].marks[0].frame == len(pcm_of(high))
+
+
+def test_every_speaker_is_a_voice(make: Callable[..., Path]) -> None:
+    with closing(load(make(SHAPES["three speakers"]))) as engine:
+        assert engine.voices() == [Voice(f"speaker{number}", "en") for number in range(3)]
+        assert engine.default_voice == "speaker0"
+        assert engine.find_voice("en") == "speaker0"
+        assert engine.find_voice("speaker2") == "speaker2"
+        with pytest.raises(UnknownVoice, match="no voice or language 'nobody'"):
+            engine.find_voice("nobody")
+        one, other = (pcm_of(blocks_of(engine, voice=name)) for name in ("speaker0", "speaker2"))
+    assert len(one) != len(other) or not np.array_equal(one, other)
+
+
+def test_a_language_that_the_model_does_not_tell_can_be_set(make: Callable[..., Path]) -> None:
+    with closing(load(make(make_vits), language="de_AT")) as engine:
+        assert engine.voices() == [Voice("default", "de-at")]
+        assert engine.find_voice("de") == "default"
+
+
+def test_what_only_learning_takes_is_not_kept(make: Callable[..., Path]) -> None:
+    model = make(make_vits)
+    library = Synthesizer(tts_checkpoint=model / "model.pth", tts_config_path=model / "config.json")
+    before = sum(weight.numel() for weight in library.tts_model.parameters())
+    with closing(load(model)) as engine:
+        kept: Any = engine._model
+        assert kept is not None
+        after = sum(
+            weight.numel() for part in (kept._model, kept._decoder) for weight in part.parameters()
+        )
+    assert after < 0.2 * before
+
+
+def test_text_without_a_known_letter_breaks_nothing(vits: CoquiEngine) -> None:
+    for text in ("...", "日本", "1"):
+        assert pcm_of(blocks_of(vits, text)).dtype == np.int16
+
+
+def test_a_model_that_makes_spectrograms_takes_a_vocoder(
+    make: Callable[..., Path], offline: list[Any]
+) -> None:
+    vocoder = make(make_vocoder) / "model.pth"
+    with closing(load(make(make_glow_tts), vocoder_path=str(vocoder))) as engine:
+        normal = pcm_of(blocks_of(engine))
+        half = pcm_of(blocks_of(engine, prosody=Prosody(0.5)))
+    assert engine.sample_rate == 22050
+    assert np.abs(normal.astype(int)).max() > 0
+    assert len(half) > 1.3 * len(normal)
+    assert offline == []
+
+
+def test_xtts_clones_a_voice_and_streams_it(
+    make: Callable[..., Path], recording: Path, cache: Path, offline: list[Any]
+) -> None:
+    model = make(make_xtts)
+    with closing(load(model, speaker_wav=str(recording))) as engine:
+        assert engine.voices() == [Voice("somebody", "en")]
+        assert engine.sample_rate == 24000
+        blocks = blocks_of(engine, WORD)
+    assert len(blocks) > 2
+    assert np.abs(pcm_of(blocks).astype(int)).max() > 0
+    (kept,) = cache.rglob("*.npz")
+    stamp = kept.stat().st_mtime_ns
+    with closing(load(model, speaker_wav=str(recording))) as engine:
+        assert np.array_equal(pcm_of(blocks_of(engine, WORD)), pcm_of(blocks))
+    assert kept.stat().st_mtime_ns == stamp
+    kept.write_bytes(kept.read_bytes()[:1000])
+    with closing(load(model, speaker_wav=str(recording))) as engine:
+        assert np.array_equal(pcm_of(blocks_of(engine, WORD)), pcm_of(blocks))
+    assert kept.stat().st_size > 1000
+    assert list(cache.rglob("*.part")) == []
+    assert offline == []
+
+
+def test_xtts_keeps_a_voice_for_each_recording(
+    make: Callable[..., Path], recording: Path, cache: Path
+) -> None:
+    model = make(make_xtts)
+    load(model, speaker_wav=str(recording)).close()
+    again = recording.with_name("copy.wav")
+    again.write_bytes(recording.read_bytes())
+    load(model, speaker_wav=str(again)).close()
+    assert len(list(cache.rglob("*.npz"))) == 1
+    both = f"{recording}:{again}"
+    load(model, speaker_wav=both).close()
+    assert len(list(cache.rglob("*.npz"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": ""}, "coqui needs a model: set coqui.model"),
+        ({"model": "/nowhere"}, "'coqui.model' is '/nowhere', which does not exist"),
+        ({"config_path": "/nowhere"}, "'coqui.config_path' is '/nowhere', which does not exist"),
+        ({"vocoder_path": "/nowhere"}, "'coqui.vocoder_path' is '/nowhere'"),
+        ({"speaker_wav": "/nowhere"}, "'coqui.speaker_wav' is '/nowhere'"),
+        ({"model": "tts_models/en/none/none"}, "coqui.model is 'tts_models/en/none/none'"),
+        (
+            {"model": "tts_models/multilingual/multi-dataset/xtts_v2"},
+            "only to be used under its licence .*COQUI_TOS_AGREED=1",
+        ),
+    ],
+)
+def test_what_can_not_be_loaded_is_told(
+    make: Callable[..., Path], options: dict[str, Any], message: str, offline: list[Any]
+) -> None:
+    with pytest.raises(EngineUnavailable, match=message):
+        load(**{"model": make(make_vits), **options})
+    assert offline == []
+
+
+def test_a_vits_clones_no_voice(make: Callable[..., Path], recording: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="vits models clone no voice"):
+        load(make(make_vits), speaker_wav=str(recording))
+
+
+def test_a_directory_without_a_model_is_told(make: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match=r"there is no .*config\.json: set coqui\.config"):
+        load(tmp_path)
+    config = str(make(make_vits) / "config.json")
+    with pytest.raises(EngineUnavailable, match=r"holds none of model\.pth"):
+        load(tmp_path, config_path=config)
+    (tmp_path / "model.pth").write_bytes(b"not a model")
+    with pytest.raises(EngineUnavailable, match="coqui can't load"):
+        load(tmp_path, config_path=config)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(make: Callable[..., Path]) -> None:
+    with pytest.raises(EngineUnavailable, match=r"'coqui\.device' is 'cuda'"):
+        load(make(make_vits), device="cuda")

@@ -6,7 +6,9 @@ A parameter of a node, an option of an engine and `-o` on the command line are a
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Value = Any
@@ -23,7 +25,8 @@ class Setting:
     """One thing to set. `live` ones can change while a node runs.
 
     A number lies between `low` and `high` (both allowed), a string is one of `choices` if there
-    are any.
+    are any. With `paths` it names files or directories that exist, several with a colon between,
+    or begins with `name_prefix` and is then something else.
     """
 
     name: str
@@ -33,12 +36,17 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] = ()
     live: bool = False
+    paths: bool = False
+    name_prefix: str | None = None
 
     @property
     def allowed(self) -> str:
         """What is allowed, in words."""
         if self.choices:
             return " | ".join(self.choices)
+        if self.paths:
+            names = f", or a name {self.name_prefix}..." if self.name_prefix else ""
+            return f"what exists: files or directories{names}"
         kind = {float: "a number", int: "a whole number", bool: "true or false", str: "a string"}
         words = kind[type(self.default)]
         return words if self.low is None else f"{words} from {self.low:g} to {self.high:g}"
@@ -52,6 +60,8 @@ class Setting:
         fits = type(value) is type(self.default)
         if fits and self.low is not None and self.high is not None:
             fits = math.isfinite(value) and self.low <= value <= self.high
+        if fits and self.paths and not (self.name_prefix and value.startswith(self.name_prefix)):
+            fits = all(path.exists() for path in paths_of(value))
         if not fits or (self.choices and value not in self.choices):
             raise SettingError(f"parameter '{self.name}' is {value!r}; allowed: {self.allowed}")
         return value
@@ -64,3 +74,8 @@ class Setting:
             return self.check(type(self.default)(text))
         except (KeyError, SettingError, ValueError):
             return self.check(text)
+
+
+def paths_of(value: str) -> list[Path]:
+    """The paths that the value of a setting with `paths` names."""
+    return [Path(name).expanduser() for name in value.split(os.pathsep) if name]

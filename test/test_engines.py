@@ -131,6 +131,9 @@ def test_an_engine_without_options_is_called_without_arguments() -> None:
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
+        ("piper", {"voice": "/no:/where"}, "'piper.voice' is '/no:/where'; allowed: what exists"),
+        ("coqui", {"model": "/nowhere"}, "'/nowhere'; allowed: what exists: .* name tts_models/"),
+        ("coqui", {"speaker_wav": "/nowhere"}, "'coqui.speaker_wav' is '/nowhere'; allowed"),
         ("parrot", {"pitch": 3.0}, "parameter 'parrot.pitch' is 3.0; allowed: .* from 0.5 to 2"),
         ("parrot", {"mood": "odd"}, "parameter 'parrot.mood' is 'odd'; allowed: calm | cross"),
         ("parrot", {"colour": 1}, "engine 'parrot' has no option 'colour'; allowed: pitch | words"),

@@ -234,6 +234,10 @@ def test_the_node_ends_while_its_engine_is_being_loaded(
         ),
         ({"engine": "parrot"}, "parameter 'engine' is 'parrot'; allowed: coqui | espeak"),
         ({"voice_aliases": "x"}, "parameter 'voice_aliases' holds 'x'"),
+        (
+            {"engine": "piper", "piper.voice": "/nowhere"},
+            "parameter 'piper.voice' is '/nowhere'; allowed: what exists",
+        ),
         ({"fallback_engine": "''"}, "parameter 'engine' is 'fallible': it has no throat"),
         (
             {"engine": "espeak", "fallback_engine": "fallible"},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,7 +24,7 @@ from k2so_tts.engines import (
 )
 from k2so_tts.engines.blocks import to_pcm
 from k2so_tts.engines.pieces import speak_pieces, stretch_for
-from k2so_tts.settings import Setting
+from k2so_tts.settings import Setting, paths_of
 
 if TYPE_CHECKING:
     from k2so_tts.engines.coqui_models import Model, Speaker
@@ -50,11 +49,17 @@ class CoquiEngine:
     """
 
     options: ClassVar[tuple[Setting, ...]] = (
-        Setting("model", "", "A model's .pth file or directory, or a name that coqui-tts knows."),
-        Setting("config_path", "", "The model's config.json; empty: the one beside the model."),
-        Setting("vocoder_path", "", "A vocoder's .pth file, for models that make spectrograms."),
-        Setting("vocoder_config_path", "", "Its config.json; empty: the one beside the vocoder."),
-        Setting("speaker_wav", "", "WAV files (a.wav:b.wav) of a voice to clone; empty: none."),
+        Setting(
+            "model",
+            "",
+            "A model's .pth file or directory, or a name that coqui-tts knows.",
+            paths=True,
+            name_prefix=_NAMED,
+        ),
+        Setting("config_path", "", "The model's config.json; empty: beside the model.", paths=True),
+        Setting("vocoder_path", "", "A vocoder's .pth file, for spectrograms.", paths=True),
+        Setting("vocoder_config_path", "", "Its config.json; empty: beside it.", paths=True),
+        Setting("speaker_wav", "", "Recordings (a.wav:b.wav) of a voice to clone.", paths=True),
         Setting("language", "", "The model's language for voices that name none; empty: its own."),
         Setting(
             "device", AUTO, "Where to compute; auto: on a GPU if any.", choices=(AUTO, CPU, CUDA)
@@ -144,11 +149,11 @@ class CoquiEngine:
                 "'tts --list_models'"
             )
         vocoder = self._options["vocoder_path"]
-        vocoder_path = _existing("vocoder_path", vocoder) if vocoder else None
+        vocoder_path = Path(vocoder).expanduser() if vocoder else None
         vocoder_config = vocoder_path and self._config("vocoder_config_path", vocoder_path)
         if model.startswith(_NAMED):
             return coqui_models.load_named(model, vocoder_path, vocoder_config, device)
-        path = _existing("model", model)
+        path = Path(model).expanduser()
         config = self._config("config_path", path)
         return coqui_models.load_files(
             _checkpoint(path, config), config, vocoder_path, vocoder_config, device
@@ -157,7 +162,7 @@ class CoquiEngine:
     def _config(self, option: str, model: Path) -> Path:
         """The configuration of a model, given or beside it."""
         if self._options[option]:
-            return _existing(option, self._options[option])
+            return Path(self._options[option]).expanduser()
         beside = (model if model.is_dir() else model.parent) / "config.json"
         if not beside.is_file():
             raise EngineUnavailable(f"there is no {beside}: set coqui.{option}")
@@ -175,11 +180,7 @@ class CoquiEngine:
         self._language = wanted or languages[0]
         if len(languages) > 1:
             languages = sorted(languages, key=lambda language: language != self._language)
-        paths = [
-            _existing("speaker_wav", name)
-            for name in self._options["speaker_wav"].split(os.pathsep)
-            if name
-        ]
+        paths = paths_of(self._options["speaker_wav"])
         speakers = [(paths[0].stem, Speaker("", "", model.clone(paths)))] if paths else []
         speakers += [(name, Speaker(name)) for name in model.speakers]
         if not speakers:
@@ -194,13 +195,6 @@ class CoquiEngine:
         self._speakers[full] = speaker.speaking(language)
         tag = (language or self._language).lower().replace("_", "-")
         self._voices.append(Voice(full, tag))
-
-
-def _existing(option: str, name: str) -> Path:
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise EngineUnavailable(f"parameter 'coqui.{option}' is {name!r}, which does not exist")
-    return path
 
 
 def _checkpoint(path: Path, config: Path) -> Path:

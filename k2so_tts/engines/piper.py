@@ -28,7 +28,7 @@ from k2so_tts.engines import (
 )
 from k2so_tts.engines.pieces import speak_pieces, stretch_for
 from k2so_tts.engines.process import LibraryProcess
-from k2so_tts.settings import Setting
+from k2so_tts.settings import Setting, paths_of
 
 STALL_SECONDS = 15.0
 _INSTALL = "install it with 'make neural', or on a robot 'pip install piper-tts onnx'"
@@ -54,7 +54,9 @@ class PiperEngine:
     """
 
     options: ClassVar[tuple[Setting, ...]] = (
-        Setting("voice", "", "Voices: .onnx files and directories of such (a.onnx:b.onnx)."),
+        Setting(
+            "voice", "", "Voices: .onnx files, directories of such (a.onnx:b.onnx).", paths=True
+        ),
         Setting("speaker", "", "The speaker of a voice with several; empty: its first."),
         Setting("length_scale", 0.0, "Length of sounds; 0: the voice's own.", 0.0, 4.0),
         Setting("noise_scale", OWN, "Variation of sound; -1: the voice's own.", OWN, 2.0),
@@ -165,15 +167,13 @@ def _voice_paths(names: str) -> list[Path]:
         raise EngineUnavailable(
             "piper needs a voice: set piper.voice to an .onnx file or directory"
         )
-    paths = []
-    for name in filter(None, names.split(os.pathsep)):
-        path = Path(name).expanduser().absolute()
+    files = []
+    for path in paths_of(names):
         found = sorted(path.glob("*.onnx")) if path.is_dir() else [path]
-        if not path.exists() or not found:
-            what = "holds no .onnx file" if path.exists() else "does not exist"
-            raise EngineUnavailable(f"parameter 'piper.voice' is {name!r}, which {what}")
-        paths += found
-    return paths
+        if not found:
+            raise EngineUnavailable(f"parameter 'piper.voice': {path} holds no .onnx file")
+        files += [file.absolute() for file in found]
+    return files
 
 
 def _read_voice(path: Path) -> _File:

@@ -214,7 +214,6 @@ def test_a_closed_text_leaves_the_process_free(medium: PiperEngine) -> None:
     ("options", "message"),
     [
         ({"voice": ""}, "piper needs a voice: set piper.voice"),
-        ({"voice": "/nowhere.onnx"}, "'piper.voice' is '/nowhere.onnx', which does not exist"),
         ({"speaker": "nobody"}, "'piper.speaker' is 'nobody'; allowed: speaker0 | speaker1"),
     ],
 )
@@ -226,7 +225,7 @@ def test_what_can_not_be_loaded_is_told(
 
 
 def test_a_voice_that_is_not_whole_is_told(make: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(EngineUnavailable, match=r"which holds no \.onnx file"):
+    with pytest.raises(EngineUnavailable, match=r"holds no \.onnx file"):
         load(tmp_path)
     model, config = tmp_path / "a.onnx", tmp_path / "a.onnx.json"
     model.write_bytes(b"no graph")

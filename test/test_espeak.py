@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -68,8 +69,21 @@ def family(engine: EspeakEngine) -> list[psutil.Process]:
     """The engine's process and, when nothing is said, the child that waits for the next text."""
     assert engine.pid is not None
     process = psutil.Process(engine.pid)
-    assert eventually(lambda: len(process.children()) == 1)
+
+    def only_one_waits() -> bool:
+        children = process.children()
+        return len(children) == 1 and bool(sockets(process) & sockets(children[0]))
+
+    assert eventually(only_one_waits)
     return [process, *process.children()]
+
+
+def sockets(process: psutil.Process) -> set[str]:
+    """Those that a process has open: a child that was given a text has closed its parent's."""
+    with contextlib.suppress(OSError):
+        links = (link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir())
+        return {link.name for link in links if link.name.startswith("socket:")}
+    return set()
 
 
 def is_gone(process: psutil.Process) -> bool:

@@ -52,9 +52,9 @@ def send_main() -> None:
     """`ros2 run k2so_tts say TEXT`: the same as `k2so-tts send TEXT`."""
     parser = argparse.ArgumentParser(prog="say", description="Have speak_server say something.")
     _add_send_arguments(parser)
-    from rclpy.utilities import remove_ros_args
+    from k2so_tts.ros import own_arguments
 
-    _run(parser, parser.parse_args(remove_ros_args(sys.argv)[1:]))
+    _run(parser, parser.parse_args(own_arguments(sys.argv[1:])))
 
 
 def _run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

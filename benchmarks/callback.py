@@ -3,7 +3,7 @@
     python benchmarks/callback.py [--seconds 60]
 
 The real `Player` speaks on a private virtual sound card (PipeWire with a null sink), with blocks of
-64 and 256 frames, on an idle machine and with every core loaded by a busy process. Printed is a
+64 and 128 frames, on an idle machine and with every core loaded by a busy process. Printed is a
 Markdown table: the audio thread's share of a core while it speaks and while it is idle, PortAudio's
 own work included, the median and the longest time that a call of `Player._render` took, how much
 Python's memory grew between the first and the last second of speech, and how often the device or
@@ -37,7 +37,7 @@ from k2so_tts.playback.player import Player, PlayerSettings
 
 RATE = 22_050
 LEAD_SECONDS = 2.0
-BLOCKS = (64, 256)
+BLOCKS = (64, 128)
 SWITCH_SECONDS = 0.0005  # as in the nodes
 MEMORY_SECONDS = 4.0
 END_MARKER = np.empty((0, 1), np.float32)

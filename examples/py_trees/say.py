@@ -53,6 +53,7 @@ class Say(Behaviour):
         self._action = action
         self._server_timeout = server_timeout
         self._timeout = timeout
+        self._node: Any = None
         self._client: Any = None
         self._line: _Line | None = None
         self._begun_at = 0.0
@@ -64,7 +65,8 @@ class Say(Behaviour):
 
     def setup(self, **kwargs: Any) -> None:
         """`node`: the rclpy node to talk through."""
-        self._client = ActionClient(kwargs["node"], TTS, self._action)
+        self._node = kwargs["node"]
+        self._client = ActionClient(self._node, TTS, self._action)
 
     def initialise(self) -> None:
         assert self._client is not None, "setup(node=...) comes before the first tick"
@@ -76,7 +78,7 @@ class Say(Behaviour):
         line = self._line
         assert line is not None
         if not line.sent and self._client.server_is_ready():
-            line.send(self._client)
+            line.send(self._node.executor, self._client)
         if line.ended:
             return Status.SUCCESS if line.status == _SUCCEEDED else Status.FAILURE
         trouble = self._trouble(line)
@@ -95,6 +97,8 @@ class Say(Behaviour):
         line.give_up()
 
     def shutdown(self) -> None:
+        if self._line is not None:
+            self._line.given_up = True
         if self._client is not None:
             self._client.destroy()
             self._client = None
@@ -143,9 +147,22 @@ class _Line:
     def accepted(self) -> bool:
         return self._handle is not None
 
-    def send(self, client: Any) -> None:
+    def send(self, executor: Any, client: Any) -> None:
+        """Have the thread that spins send it: rclpy can lose an answer that is taken by another
+        thread than the one that sends (Jazzy and Kilted).
+        """
         self.sent = True
-        client.send_goal_async(self._goal, self._on_feedback).add_done_callback(self._on_response)
+        if executor is None:
+            self._send(client)
+        else:
+            executor.create_task(self._send, client)
+
+    def _send(self, client: Any) -> None:
+        if self.given_up:
+            self.ended = True
+        else:
+            sent = client.send_goal_async(self._goal, self._on_feedback)
+            sent.add_done_callback(self._on_response)
 
     def give_up(self) -> None:
         """Cancel the goal, or else have its acceptance cancel it.

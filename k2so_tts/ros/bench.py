@@ -61,7 +61,7 @@ class BenchClient(SpeechClient):
         """Have texts spoken while they are made, or made whole first."""
         parameter = Parameter("streaming", value=streaming).to_parameter_msg()
         request = SetParameters.Request(parameters=[parameter])
-        response = self._wait(self._parameters.call_async(request), _ANSWER_SECONDS)
+        response = self._ask(lambda: self._parameters.call_async(request), _ANSWER_SECONDS)
         if not response.results[0].successful:
             raise MeasureError(f"streaming can't be set: {response.results[0].reason}")
 

@@ -13,8 +13,9 @@ import rclpy
 from action_msgs.msg import GoalStatus
 from rclpy.action.client import ActionClient
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
@@ -62,6 +63,19 @@ class Measured:
     @property
     def first_frame_s(self) -> float | None:
         return self.heard[0][0] if self.heard else None
+
+
+def ask(executor: Executor, send: Callable[[], Future[Any]]) -> Future[Any]:
+    """The answer to a request that `send` makes, in the thread that spins.
+
+    In another thread the answer may be taken before rclpy's `ActionClient` has noted the request,
+    and is then lost ("Ignoring unexpected goal response"; Jazzy and Kilted).
+    """
+    answer: Future[Any] = Future()
+    executor.create_task(
+        lambda: send().add_done_callback(lambda future: answer.set_result(future.result()))
+    )
+    return answer
 
 
 class SpeechClient:
@@ -139,18 +153,24 @@ class SpeechClient:
 
         self._chunks, self._heard = [], []
         goal = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
-        sent = time.monotonic()
-        self._goal_sent_ns = self._node.get_clock().now().nanoseconds
-        handle = self._wait(self._client.send_goal_async(goal, on_feedback), timeout)
+        sent = 0.0
+
+        def send() -> Any:
+            nonlocal sent
+            sent = time.monotonic()
+            self._goal_sent_ns = self._node.get_clock().now().nanoseconds
+            return self._client.send_goal_async(goal, on_feedback)
+
+        handle = self._ask(send, timeout)
         accepted_s = time.monotonic() - sent
         if not handle.accepted:
             raise SpeechRefused("the goal was refused; speak_server's log says why")
         if heard >= cancel_after:  # so soon that the feedback did not know the goal yet
-            handle.cancel_goal_async()
+            ask(self._executor, handle.cancel_goal_async)
         try:
-            response = self._wait(handle.get_result_async(), timeout)
+            response = self._ask(handle.get_result_async, timeout)
         except BaseException:
-            self._wait(handle.cancel_goal_async(), _CANCEL_SECONDS)
+            self._ask(handle.cancel_goal_async, _CANCEL_SECONDS)
             raise
         return Measured(
             _STATUS.get(response.status, "unknown"),
@@ -164,13 +184,13 @@ class SpeechClient:
     def _after_sending(self, moment_ns: int) -> float:
         return (moment_ns - self._goal_sent_ns) / NANOSECONDS
 
-    @staticmethod
-    def _wait(future: Any, timeout: float) -> Any:
+    def _ask(self, send: Callable[[], Any], timeout: float) -> Any:
         done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
+        answer = ask(self._executor, send)
+        answer.add_done_callback(lambda _: done.set())
         if not done.wait(timeout):
             raise TimeoutError(f"no answer from speak_server for {timeout:g} s")
-        return future.result()
+        return answer.result()
 
     def _on_audio(self, message: AudioStamped) -> None:
         now_ns = self._node.get_clock().now().nanoseconds

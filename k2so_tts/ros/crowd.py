@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import Any
 
 import rclpy
@@ -22,6 +23,7 @@ from k2so_tts.measure import MeasureError
 from k2so_tts.measure.cost import Meter
 from k2so_tts.measure.results import Crowd
 from k2so_tts.measure.texts import MINUTE, WARM_UP
+from k2so_tts.ros.client import ask
 from k2so_tts.ros.messages import TTS, playhead_qos, to_nanoseconds
 from k2so_tts.ros.robot import running
 
@@ -140,8 +142,10 @@ class _Choir:
             self._handles.clear()
             self.speaking = len(self._clients)
             self._sent_ns = self._now_ns()
+        goal = TTS.Goal(text=text)
         for client in self._clients.values():
-            client.send_goal_async(TTS.Goal(text=text)).add_done_callback(self._on_response)
+            sent = ask(self._executor, partial(client.send_goal_async, goal))
+            sent.add_done_callback(self._on_response)
 
     def _all_heard(self) -> bool:
         return len(self._heard_ns) == len(self._clients)
@@ -149,7 +153,7 @@ class _Choir:
     def cancel(self) -> None:
         """Cancel all goals and wait for their end."""
         for handle in list(self._handles):
-            handle.cancel_goal_async()
+            ask(self._executor, handle.cancel_goal_async)
         self.wait("the end of all goals", lambda: not self.speaking)
 
     def first_frames(self) -> tuple[float, ...]:

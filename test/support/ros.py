@@ -27,6 +27,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Bool
 
+from k2so_tts.ros.client import ask
 from k2so_tts.ros.messages import request_qos, speech_qos, state_qos, to_nanoseconds
 
 SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
@@ -134,7 +135,7 @@ class Observer:
         with self.changed:
             while not (value := condition()):
                 if time.monotonic() > deadline:
-                    raise TimeoutError("it did not happen")
+                    raise TimeoutError(f"it did not happen; {self._seen()}")
                 self.changed.wait(0.02)
         return value
 
@@ -177,7 +178,8 @@ class Observer:
             self._notify()
 
         request = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
-        self.client.send_goal_async(request, on_feedback).add_done_callback(on_response)
+        sent = ask(self._executor, lambda: self.client.send_goal_async(request, on_feedback))
+        sent.add_done_callback(on_response)
         return goal
 
     def say(self, text: str, timeout: float = TIMEOUT, **fields: Any) -> Goal:
@@ -190,7 +192,7 @@ class Observer:
         """Ask for a goal to be cancelled; when (s, monotonic)."""
         self.wait(lambda: goal.accepted is not None)
         asked = time.monotonic()
-        goal.handle.cancel_goal_async()
+        ask(self._executor, goal.handle.cancel_goal_async)
         return asked
 
     def call(self, service_type: Any, name: str, **fields: Any) -> Any:
@@ -198,7 +200,8 @@ class Observer:
         client: Any = self.node.create_client(service_type, name)
         try:
             assert client.wait_for_service(TIMEOUT)
-            future = client.call_async(service_type.Request(**fields))
+            request = service_type.Request(**fields)
+            future = ask(self._executor, lambda: client.call_async(request))
             return self.wait(lambda: future.done() and future.result())
         finally:
             self.node.destroy_client(client)
@@ -218,6 +221,12 @@ class Observer:
             return {}
         values = {pair.key: pair.value for pair in found.values}
         return {**values, "level": str(found.level[0]), "message": found.message}
+
+    def _seen(self) -> str:
+        """What was seen last: what a test that waits in vain is understood by."""
+        told = {node: self.status(node) for node in self.diagnostics}
+        log = [f"{entry.name}: {entry.msg}" for entry in self.log[-20:]]
+        return f"speaking {self.speaking[-3:]}, {len(self.audio)} chunks, {told}, log {log}"
 
     def _notify(self) -> None:
         with self.changed:

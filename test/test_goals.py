@@ -384,6 +384,7 @@ class World:
         self.chunk = chunk
         self.goals: list[Goal] = []
         self.players_here: list[Player] = []
+        self.subscriptions_known = True
         self.told: list[int] = []
         self.faults: list[tuple[str, str | None]] = []
         self.raised: set[str] = set()
@@ -480,6 +481,9 @@ class World:
 
     def players(self) -> int:
         return sum(player.tells for player in self.players_here)
+
+    def players_subscribe(self) -> bool:
+        return self.subscriptions_known
 
     def _goal(self, speech: Speech) -> Goal:
         return self.goals[cast(int, speech.key)]
@@ -818,6 +822,30 @@ def test_a_player_that_has_not_told_that_it_is_there_is_waited_for() -> None:
     world.queue.player_seen()
     world.step()
     assert goal.sent
+
+
+def test_a_player_whose_subscription_is_not_known_yet_is_waited_for() -> None:
+    world = World()
+    world.player()
+    world.subscriptions_known = False
+    goal = world.goal(Say(500))
+    world.run(0.2)
+    assert goal.sent == []
+    world.subscriptions_known = True
+    world.step()
+    assert goal.sent
+
+
+def test_who_tells_a_playhead_and_never_subscribes_is_not_waited_for_long() -> None:
+    world = World()
+    world.player()
+    world.subscriptions_known = False
+    goal = world.goal(Say(500))
+    world.finish_all(3)
+    assert goal.outcome is Outcome.SUCCEEDED
+    waited = goal.sent[0][0] - goal.speech.turn_at
+    assert waited == pytest.approx(SETTINGS.wait_for_player, abs=0.05)
+    assert world.raised == set()
 
 
 def test_a_player_that_appears_too_late_to_have_heard_it_is_not_missed() -> None:

@@ -65,6 +65,12 @@ class Port(Protocol):
         """How many tell a playhead."""
         ...
 
+    def players_subscribe(self) -> bool:
+        """Whoever tells a playhead is known to listen: nothing is sent past a player that is just
+        becoming known.
+        """
+        ...
+
     def synthesise(self, speech: Speech) -> Synthesis:
         """Start the engine on a speech."""
         ...
@@ -203,13 +209,14 @@ class SpeechQueue:
         if head.sent or head.nobody_listens:
             return None
         players = self._port.players()
-        if self._port.subscribers() and (self._player_seen or not players):
+        is_heard = self._port.subscribers() and (self._player_seen or not players)
+        until = head.turn_at + self.settings.wait_for_player
+        if now < until and not (is_heard and self._port.players_subscribe()):
+            return min(until, now + 0.005)
+        if is_heard:
             head.by_clock = not players
             self._port.fault("player", None)
             return None
-        until = head.turn_at + self.settings.wait_for_player
-        if now < until:
-            return min(until, now + 0.005)
         head.nobody_listens = head.by_clock = True
         self._port.fault("player", "nobody subscribes to the audio; speaking by the clock, unheard")
         return None

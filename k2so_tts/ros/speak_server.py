@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 from rclpy.task import Future
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
@@ -267,6 +268,12 @@ class SpeakServer(Node):
     def players(self) -> int:
         return int(self.count_publishers("playhead"))
 
+    def players_subscribe(self) -> bool:
+        players = _nodes_of(self.get_publishers_info_by_topic("playhead"))
+        return not players or bool(
+            players & _nodes_of(self.get_subscriptions_info_by_topic("audio"))
+        )
+
     def synthesise(self, speech: Speech) -> Synthesis:
         talker, manner = self._voices.begin(speech.language, speech.manner)
         synthesis = Synthesis(
@@ -402,6 +409,10 @@ class SpeakServer(Node):
             f"{self._latency.last - engine_ms:.0f} ms of it after the first chunk; see "
             "buffering_ms and device_xruns of audio_player"
         )
+
+
+def _nodes_of(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:
+    return {(endpoint.node_namespace, endpoint.node_name) for endpoint in endpoints}
 
 
 def _queue_settings(settings: Mapping[str, Any]) -> QueueSettings:

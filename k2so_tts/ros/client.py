@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
 from action_msgs.msg import GoalStatus
@@ -15,7 +15,6 @@ from rclpy.action.client import ActionClient
 from rclpy.context import Context
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
@@ -32,8 +31,10 @@ _STATUS = {
     GoalStatus.STATUS_CANCELED: "canceled",
     GoalStatus.STATUS_ABORTED: "aborted",
 }
+_SEND_SECONDS = 10.0
 _CANCEL_SECONDS = 5.0
 _JOIN_SECONDS = 5.0
+_Sent = TypeVar("_Sent")
 
 
 class SpeechRefused(Exception):
@@ -65,17 +66,29 @@ class Measured:
         return self.heard[0][0] if self.heard else None
 
 
-def ask(executor: Executor, send: Callable[[], Future[Any]]) -> Future[Any]:
-    """The answer to a request that `send` makes, in the thread that spins.
+def ask(executor: Executor, send: Callable[[], _Sent]) -> _Sent:
+    """What `send` gives, called in the thread that spins; never to be called from that one.
 
     In another thread the answer may be taken before rclpy's `ActionClient` has noted the request,
-    and is then lost ("Ignoring unexpected goal response"; Jazzy and Kilted).
+    and is then lost ("Ignoring unexpected goal response"; Jazzy and Kilted). It is waited for, as
+    Jazzy's executor takes the latest of several tasks first.
+
+    Raises:
+        TimeoutError: nobody spins.
     """
-    answer: Future[Any] = Future()
-    executor.create_task(
-        lambda: send().add_done_callback(lambda future: answer.set_result(future.result()))
-    )
-    return answer
+    sent: list[_Sent] = []
+    done = threading.Event()
+
+    def do() -> None:
+        try:
+            sent.append(send())
+        finally:
+            done.set()
+
+    executor.create_task(do)
+    if not done.wait(_SEND_SECONDS) or not sent:
+        raise TimeoutError(f"nothing could be sent for {_SEND_SECONDS:g} s")
+    return sent[0]
 
 
 class SpeechClient:

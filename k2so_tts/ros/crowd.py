@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from functools import partial
 from typing import Any
 
 import rclpy
@@ -143,9 +142,12 @@ class _Choir:
             self.speaking = len(self._clients)
             self._sent_ns = self._now_ns()
         goal = TTS.Goal(text=text)
-        for client in self._clients.values():
-            sent = ask(self._executor, partial(client.send_goal_async, goal))
-            sent.add_done_callback(self._on_response)
+
+        def send() -> None:
+            for client in self._clients.values():
+                client.send_goal_async(goal).add_done_callback(self._on_response)
+
+        ask(self._executor, send)
 
     def _all_heard(self) -> bool:
         return len(self._heard_ns) == len(self._clients)

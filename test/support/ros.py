@@ -178,8 +178,12 @@ class Observer:
             self._notify()
 
         request = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
-        sent = ask(self._executor, lambda: self.client.send_goal_async(request, on_feedback))
-        sent.add_done_callback(on_response)
+
+        def send() -> None:
+            sent = self.client.send_goal_async(request, on_feedback)
+            sent.add_done_callback(on_response)
+
+        ask(self._executor, send)
         return goal
 
     def say(self, text: str, timeout: float = TIMEOUT, **fields: Any) -> Goal:

@@ -16,16 +16,18 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from k2so_tts.audio import Pcm
-from k2so_tts.commands import bench, compare
+from k2so_tts.commands import bench, cache, compare
 from k2so_tts.engines import (
     Engine,
     EngineError,
     Prosody,
     Voice,
+    checked_options,
     create_engine,
     engine_names,
     engine_options,
 )
+from k2so_tts.engines.pool import Recipe
 from k2so_tts.engines.talker import Talker
 from k2so_tts.measure import MeasureError
 from k2so_tts.playback import DeviceError, PlayerSettings, play
@@ -98,6 +100,18 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_arguments(
         commands.add_parser("bench", help="measure latency and cost, over ROS and without it")
     )
+
+    kept = commands.add_parser("cache", help="phrases on disk, which sound at once")
+    actions = kept.add_subparsers(required=True, metavar="ACTION")
+    warm = actions.add_parser("warm", help="make the phrases of a file before they are needed")
+    warm.add_argument("--engine", required=True, choices=engine_names())
+    _add_options(warm)
+    warm.add_argument("--voice", default="", help="a voice or language of the engine")
+    warm.add_argument("--rate", type=_between(0.25, 4.0), default=1.0, help="0.25 to 4.0")
+    cache.add_warm_arguments(warm)
+    warm.set_defaults(command=_warm)
+    actions.add_parser("info", help="what there is").set_defaults(command=cache.info)
+    actions.add_parser("clear", help="throw it all away").set_defaults(command=cache.clear)
 
     voices = commands.add_parser("voices", help="list the engines and voices at hand")
     voices.add_argument("--engine", choices=engine_names(), help="only this one")
@@ -174,14 +188,23 @@ def _say(options: argparse.Namespace) -> int:
     return 0
 
 
+def _warm(options: argparse.Namespace) -> int:
+    given = _parsed(options.engine, dict(options.engine_options))
+    return cache.warm(options, Recipe(options.engine, checked_options(options.engine, given)))
+
+
 def _create_engine(name: str, texts: Mapping[str, str]) -> Engine:
     """An engine with options as they were typed. Raises `SettingError`."""
+    return create_engine(name, _parsed(name, texts))
+
+
+def _parsed(name: str, texts: Mapping[str, str]) -> dict[str, object]:
+    """Options of an engine as they were typed. Raises `SettingError`."""
     known = engine_options(name)
-    options = {
+    return {
         option: known[option].parse(text) if option in known else text
         for option, text in texts.items()
     }
-    return create_engine(name, options)
 
 
 def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:

@@ -15,6 +15,7 @@ from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
 from k2so_tts.engines.talker import Talker
 from k2so_tts.joints import LEFT_SECONDS, resampled, trimmed
+from k2so_tts.phrases import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.segments import SENTENCE, WORD, Cutter, ends_clause, size_of, speakable
 from k2so_tts.tape import Tape
 from k2so_tts.text import IsEnd, Segment, TextStream, whole_words
@@ -23,6 +24,7 @@ _logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.05
 _RELIEF_PAUSE_SECONDS = 0.15
+_RECALLED_FRAMES = 8192
 STALL_SECONDS = 30.0
 AHEAD_SECONDS = 30.0
 """How much unheard audio is made in advance: memory stays bounded for a text of any length."""
@@ -58,6 +60,8 @@ class _Turn:
     pen: int
     start: int = 0
     pause: float = 0.0
+    made: list[Pcm] | None = None
+    """What was made of it before any gain, as long as it may be kept."""
 
 
 class Synthesis:
@@ -191,6 +195,8 @@ class Synthesis:
             self.error = error
             self._done.set()
         self._tape.end()
+        if error is None:
+            self._keep(turn)
 
     def _try(self, turn: _Turn) -> EngineError | None:
         try:
@@ -217,7 +223,48 @@ class Synthesis:
     def _is_over(self, turn: _Turn) -> bool:
         return self._tape.cancelled or turn is not self._turn
 
+    def _recall(self, turn: _Turn) -> bool:
+        """Whether the whole text was said before; then it is said in the same way."""
+        phrases = turn.talker.phrases
+        if phrases is None or turn.start or not isinstance(self._source, str):
+            return False
+        phrase = phrases.get(self._key(turn))
+        if phrase is None or phrase.rate != self.rate:
+            turn.made = []
+            return False
+        for frame, text_end in phrase.marks:
+            self._tape.mark(turn.pen, frame, text_end)
+        for start in range(0, len(phrase.pcm), _RECALLED_FRAMES):
+            if self._is_over(turn):
+                return True
+            pcm = phrase.pcm[start : start + _RECALLED_FRAMES]
+            self._tape.add(turn.pen, apply_gain(pcm, turn.manner.volume))
+        self._tape.flush(turn.pen)
+        return True
+
+    def _keep(self, turn: _Turn) -> None:
+        phrases = turn.talker.phrases
+        if phrases is not None and turn.made and not self._tape.cancelled:
+            phrase = Phrase(self.rate, np.concatenate(turn.made), self._tape.marks)
+            phrases.put(self._key(turn), phrase)
+
+    def _key(self, turn: _Turn) -> str:
+        prosody = turn.manner.prosody
+        how = (turn.manner.voice, round(prosody.rate, 4), round(prosody.pitch, 4), self._cut(turn))
+        return key_of(turn.talker.made_by, *how, self.text)
+
+    def _cut(self, turn: _Turn) -> str:
+        return turn.manner.cut if self._streaming else SENTENCE
+
+    def _record(self, turn: _Turn, pcm: Pcm) -> None:
+        if turn.made is not None:
+            turn.made.append(pcm)
+            if self._tape.made > LONGEST_SECONDS * self.rate:
+                turn.made = None
+
     def _synthesise(self, turn: _Turn) -> None:
+        if self._recall(turn):
+            return
         for segment in self._texts(turn):
             if self._is_over(turn):
                 return
@@ -253,7 +300,7 @@ class Synthesis:
         """Speak a text in segments whose making takes no longer than is left to be heard."""
         talker, manner = turn.talker, turn.manner
         language = talker.language_of(manner.voice)
-        cutter = Cutter(text.text, language, manner.cut if self._streaming else SENTENCE)
+        cutter = Cutter(text.text, language, self._cut(turn))
         while True:
             lead = None if is_first or not self._tape.frames else self._tape.lead()
             room = talker.pace.room(lead) * manner.prosody.rate
@@ -282,7 +329,9 @@ class Synthesis:
     def _speak_with_engine(self, turn: _Turn, segment: Segment, *, heard_alone: bool) -> None:
         engine, manner, tape = turn.talker.engine, turn.manner, self._tape
         if turn.pause:
-            tape.add(turn.pen, np.zeros(round(turn.pause * self.rate), np.int16))
+            silence = np.zeros(round(turn.pause * self.rate), np.int16)
+            tape.add(turn.pen, silence)
+            self._record(turn, silence)
             turn.pause = 0.0
         first_frame, began, waited = tape.made, self._clock(), tape.waited
         first_seconds = 0.0
@@ -311,6 +360,7 @@ class Synthesis:
             text_end = segment.start + mark.text_end
             self._tape.mark(turn.pen, first_frame + mark.frame, text_end)
         self._tape.add(turn.pen, apply_gain(block.pcm, turn.manner.volume))
+        self._record(turn, block.pcm)
 
 
 def _clause_ends(turn: _Turn) -> IsEnd:
@@ -320,7 +370,7 @@ def _clause_ends(turn: _Turn) -> IsEnd:
     return partial(ends_clause, language=turn.talker.language_of(turn.manner.voice))
 
 
-def samples_of(synthesis: Synthesis) -> Iterator[Pcm]:
+def samples_of(synthesis: Synthesis) -> Generator[Pcm, None, None]:
     """Start a synthesis, and give the samples of its chunks as they are made.
 
     Raises:

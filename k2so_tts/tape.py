@@ -78,6 +78,12 @@ class Tape:
     def is_empty(self) -> bool:
         return not self._ready
 
+    @property
+    def marks(self) -> tuple[tuple[int, int], ...]:
+        """Frames, and how many characters are spoken when they were heard."""
+        with self._changed:
+            return tuple(self._marks)
+
     def text_end(self, frames: int) -> int:
         """How many characters are spoken in the first `frames` frames."""
         with self._changed:

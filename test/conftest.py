@@ -14,6 +14,8 @@ import pytest
 from support.ros import Observer, running
 from support.sound import SoundServer
 
+from k2so_tts.phrases import Phrases
+
 collect_ignore = [] if importlib.util.find_spec("TTS") else ["neural"]
 """Only `make test-neural` has the neural engines at hand."""
 
@@ -50,6 +52,22 @@ def ros_domain() -> Iterator[None]:
         patch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the person who runs the tests is read or changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def phrases() -> Iterator[Phrases]:
+    """What is kept of what a test, and what it starts, has said; nothing at first."""
+    kept = Phrases()
+    yield kept
+    kept.clear()
 
 
 @pytest.fixture

@@ -35,7 +35,12 @@ def environment(control: Control) -> dict[str, str]:
 @contextmanager
 def robot(observer: Observer, control: Control, **parameters: Any) -> Iterator[psutil.Process]:
     """Both nodes, with the engine that is not reliable; the process of the server."""
-    options = {"engine": "fallible", "fallible.folder": control.folder, **parameters}
+    options = {
+        "engine": "fallible",
+        "fallible.folder": control.folder,
+        "phrase_cache_mib": 0,
+        **parameters,
+    }
     with (
         running("audio_player", device="null"),
         running("speak_server", environment(control), **options) as server,

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -286,7 +286,8 @@ def test_a_dead_engine_process_aborts_the_goal_and_the_next_one_speaks(
     goal = quiet_robot.send(LONG * 20)
     quiet_robot.wait(lambda: goal.feedback)
     for process in quiet_robot.server.children(recursive=True):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     quiet_robot.wait(lambda: goal.status is not None)
     assert goal.status == ABORTED
     assert quiet_robot.say("Two.").status == SUCCEEDED

@@ -106,17 +106,23 @@ def create_engine(name: str, options: Mapping[str, object] = MappingProxyType({}
         EngineUnavailable: nobody installed an engine of this name, or it can't be imported.
         SettingError: an option that it does not have, or with a value that is not allowed.
     """
+    engine: Engine = _engine_class(name)(**checked_options(name, options))
+    return engine
+
+
+def checked_options(name: str, options: Mapping[str, object]) -> dict[str, object]:
+    """All options of an engine: those given, and the defaults of the others. Raises like
+    `create_engine`.
+    """
     known = engine_options(name)
     for option in options:
         if option not in known:
             allowed = " | ".join(known) or "none"
             raise SettingError(f"engine {name!r} has no option {option!r}; allowed: {allowed}")
-    values = {
+    return {
         option: setting.check(options.get(option, setting.default))
         for option, setting in known.items()
     }
-    engine: Engine = _engine_class(name)(**values)
-    return engine
 
 
 def require(engine: str, modules: Sequence[str], remedy: str) -> None:

@@ -19,6 +19,7 @@ from k2so_tts.engines import (
 )
 from k2so_tts.engines.memory import resident_mib
 from k2so_tts.engines.talker import Talker
+from k2so_tts.phrases import Phrases, origin
 from k2so_tts.segments import MissingSplitter, require_splitter, size_of
 from k2so_tts.settings import SettingError
 
@@ -49,19 +50,22 @@ class Recipe:
         return create_engine(self.name, self.options)
 
 
-def load(recipe: Recipe, engine: Engine) -> Talker:
+def load(recipe: Recipe, engine: Engine, phrases: Phrases | None = None) -> Talker:
     """Load an engine, and have one that needs it say something into the void.
+
+    One that speaks at once (it streams) has no use for `phrases`.
 
     Raises `EngineError`; `EngineUnavailable` when it can't run on this machine.
     """
     engine.load()
-    talker = Talker(engine, recipe.name)
     if streams(engine):
-        return talker
+        return Talker(engine, recipe.name)
     try:
         require_splitter()
     except MissingSplitter as error:
         raise EngineUnavailable(str(error)) from error
+    made_by = origin(recipe.name, recipe.options)
+    talker = Talker(engine, recipe.name, phrases=phrases, made_by=made_by)
     voice = engine.find_voice(engine.default_voice)
     for number, text in enumerate(WARM_UPS):
         began = time.monotonic()
@@ -94,6 +98,7 @@ class Pool:
         recipe: Recipe,
         fallback: Recipe | None = None,
         *,
+        phrases: Phrases | None = None,
         accept: Callable[[Engine], None] = lambda _: None,
         on_fault: Callable[[str], None] = lambda _: None,
         on_ready: Callable[[float], None] = lambda _: None,
@@ -106,6 +111,7 @@ class Pool:
         """What is wrong with the engine, up to the next time that it speaks."""
         self._recipe = recipe
         self._fallback_recipe = fallback
+        self._phrases = phrases
         self._accept = accept
         self._on_fault = on_fault
         self._on_ready = on_ready
@@ -123,7 +129,7 @@ class Pool:
             self._engine = recipe.make()
         except EngineUnavailable as error:
             _logger.debug("it is tried again in the background: %s", error)
-        self._fallback = _load_fallback(fallback)
+        self._fallback = self._load_fallback(fallback)
         self._thread.start()
 
     @property
@@ -175,7 +181,7 @@ class Pool:
         talker.left.set()
         if talker is self._fallback and self._fallback_recipe is not None:
             talker.engine.close()
-            self._fallback = _load_fallback(self._fallback_recipe)
+            self._fallback = self._load_fallback(self._fallback_recipe)
         elif self._fallback is None:
             talker.engine.close()
             self._engine = None
@@ -216,13 +222,21 @@ class Pool:
         try:
             engine = self._engine or self._recipe.make()
             self._engine = engine
-            talker = load(self._recipe, engine)
+            talker = load(self._recipe, engine, self._phrases)
         except EngineUnavailable as error:
             raise EngineUnavailable(f"parameter 'engine' is {self.name!r}: {error}") from error
         self._accept(engine)
         self.load_seconds = time.monotonic() - began
         self.memory_mib = max(0.0, resident_mib() - before)
         return talker
+
+    def _load_fallback(self, recipe: Recipe) -> Talker:
+        try:
+            return load(recipe, recipe.make(), self._phrases)
+        except EngineUnavailable as error:
+            raise EngineUnavailable(
+                f"parameter 'fallback_engine' is {recipe.name!r}: {error}; '' means none"
+            ) from error
 
     def _keep_loaded(self) -> None:
         """Load the engine, and another in its place when that fails or it is given up."""
@@ -255,12 +269,3 @@ def describe(fault: Exception) -> str:
     """A fault in words."""
     is_clear = isinstance(fault, EngineError | SettingError)
     return str(fault) if is_clear else f"{type(fault).__name__}: {fault}"
-
-
-def _load_fallback(recipe: Recipe) -> Talker:
-    try:
-        return load(recipe, recipe.make())
-    except EngineUnavailable as error:
-        raise EngineUnavailable(
-            f"parameter 'fallback_engine' is {recipe.name!r}: {error}; '' means none"
-        ) from error

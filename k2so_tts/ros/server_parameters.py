@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from k2so_tts.audio import CHUNK_FRAMES
+from k2so_tts.phrases import MIB
 from k2so_tts.ros.goals import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.segments import CUTS, WORD
 from k2so_tts.settings import Setting
@@ -57,6 +58,14 @@ PARAMETERS = (
         "early: between words, at clauses, or at sentences only, which sounds best.",
         choices=CUTS,
         live=True,
+    ),
+    Setting(
+        "phrase_cache_mib",
+        MIB,
+        "MiB of phrases kept on disk, which sound at once, and the same, when they are said again; "
+        "for engines that make one segment at a time. 0: none.",
+        0,
+        1_000_000,
     ),
     Setting(
         "chunk_frames",

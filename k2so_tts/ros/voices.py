@@ -20,6 +20,7 @@ from k2so_tts.engines import (
 )
 from k2so_tts.engines.pool import LOADING, Pool, Recipe, describe
 from k2so_tts.engines.talker import Talker
+from k2so_tts.phrases import Phrases
 from k2so_tts.ros.diagnostics import Health
 from k2so_tts.ros.server_parameters import RATE, VOLUME
 from k2so_tts.settings import Setting, SettingError
@@ -50,9 +51,12 @@ class Voices:
         self._default = ""
         self._aliases: dict[str, str] = {}
         self.configure(settings)
+        kept_mib = settings["phrase_cache_mib"]
+        self._phrases = Phrases(kept_mib) if kept_mib else None
         self.pool = Pool(
             _recipe("engine", name, settings),
             _recipe("fallback_engine", fallback, settings) if fallback else None,
+            phrases=self._phrases,
             accept=self._accept,
             on_fault=on_fault,
             on_ready=on_ready,
@@ -119,11 +123,16 @@ class Voices:
         if pool.fallback_name:
             figures["fallback_engine"] = pool.fallback_name
             figures["fallback_utterances"] = pool.fallback_utterances
+        if self._phrases is not None and self._phrases.in_use:
+            figures["phrase_cache_hits"] = self._phrases.hits
+            figures["phrase_cache_misses"] = self._phrases.misses
         return figures
 
     def judge(self, health: Health) -> None:
-        """Complain if the fallback has to speak."""
+        """Complain if the fallback has to speak, or phrases can't be kept."""
         pool, fault = self.pool, self.pool.fault
+        if self._phrases is not None and self._phrases.fault is not None:
+            health.warnings.append(f"{self._phrases.fault}; phrase_cache_mib: 0 keeps none")
         if not pool.fallback_name:
             return
         instead = f"{pool.fallback_name} speaks instead"

@@ -1,0 +1,148 @@
+"""How long from the start of a process until its first goal is accepted: `speak_server`, and the
+least that an action server of rclpy needs, by turns in one run.
+
+In many starts of either the middleware takes up to 3 s to discover who is there, so the quartile
+of the quicker starts is compared.
+
+    python benchmarks/startup.py [--starts 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import rclpy
+from rclpy.action.client import ActionClient
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rich.console import Console
+from rich.table import Table
+
+from k2so_tts.ros.client import ask
+from k2so_tts.ros.messages import TTS
+
+_WAIT_SECONDS = 60.0
+_LOOK_SECONDS = 0.001
+_BARE = """
+import rclpy
+from rclpy.action import ActionServer
+from audio_common_msgs.action import TTS
+
+def execute(handle):
+    handle.succeed()
+    return TTS.Result()
+
+rclpy.init()
+node = rclpy.create_node("bare")
+server = ActionServer(node, TTS, "say", execute)
+rclpy.spin(node)
+"""
+_IMPORTS = {
+    "numpy": "import numpy",
+    "rclpy": "import rclpy, rclpy.action",
+    "messages": "import audio_common_msgs.action, audio_common_msgs.msg, diagnostic_msgs.msg",
+    "speak_server": "import k2so_tts.ros.speak_server",
+}
+
+
+class _Starter:
+    """A client that waits for servers to come."""
+
+    def __init__(self) -> None:
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node("starter", context=self._context)
+        self._client: Any = ActionClient(self._node, TTS, "say")
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._executor.shutdown(1.0)
+        self._thread.join(5.0)
+        self._client.destroy()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def start(self, command: Sequence[str]) -> float:
+        """Seconds until its first goal was accepted. Raises TimeoutError."""
+        self._wait_for(there=False)
+        began = time.monotonic()
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                self._wait_for(there=True)
+                accepted = threading.Event()
+
+                def send() -> None:
+                    sent = self._client.send_goal_async(TTS.Goal(text="Hello."))
+                    sent.add_done_callback(lambda _: accepted.set())
+
+                ask(self._executor, send)
+                if not accepted.wait(_WAIT_SECONDS):
+                    raise TimeoutError("the goal was not answered")
+                return time.monotonic() - began
+            finally:
+                process.send_signal(signal.SIGINT)
+
+    def _wait_for(self, *, there: bool) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while self._client.server_is_ready() is not there:
+            if time.monotonic() > deadline:
+                raise TimeoutError("a server did not come, or did not go")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _import_seconds(statement: str, runs: int) -> float:
+    """What a statement adds to the start of Python (s, median)."""
+    told = "print(time.perf_counter() - began)"
+    code = f"import time; began = time.perf_counter()\n{statement}\n{told}"
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(runs)
+    ]
+    return statistics.median(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--starts", type=int, default=10, help="of each")
+    starts = parser.parse_args().starts
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    commands = {"bare": [sys.executable, "-c", _BARE], "speak_server": ["speak_server"]}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    with closing(_Starter()) as starter:
+        for command in commands.values():
+            starter.start(command)
+        for _ in range(starts):
+            for name, command in commands.items():
+                seconds[name].append(starter.start(command))
+    table = Table("s from process start to the first goal accepted", "least", "quartile", "most")
+    quartiles = {name: statistics.quantiles(values, n=4)[0] for name, values in seconds.items()}
+    for name, values in seconds.items():
+        figures = (min(values), quartiles[name], max(values))
+        table.add_row(name, *(f"{value:.3f}" for value in figures))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"quartiles, speak_server over bare: {quartiles['speak_server'] / quartiles['bare']:.2f}"
+    )
+    costs = Table("s to import, in a process of its own", "median")
+    for name, statement in _IMPORTS.items():
+        costs.add_row(name, f"{_import_seconds(statement, starts):.3f}")
+    console.print(costs)
+
+
+if __name__ == "__main__":
+    main()

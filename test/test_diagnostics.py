@@ -39,8 +39,10 @@ SOMETIMES = {
     "publisher_clock_offset_ms",
     "fallback_engine",
     "fallback_utterances",
+    "phrase_cache_hits",
+    "phrase_cache_misses",
 }
-"""Keys that are told only where clocks disagree, or where a fallback is there."""
+"""Keys that are told only where clocks disagree, a fallback is there, or phrases are kept."""
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ Requests and records are those of `process.py`: `R` ready, `A` audio (int16).
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import signal
@@ -31,7 +30,7 @@ from piper.config import PiperConfig
 
 from k2so_tts.audio import Pcm
 from k2so_tts.engines.blocks import Reach, parts, to_pcm
-from k2so_tts.engines.espeak_process import PR_SET_PDEATHSIG, read_request, record
+from k2so_tts.engines.espeak_process import read_request, record
 from k2so_tts.engines.memory import give_back_memory
 
 _logger = logging.getLogger(__name__)
@@ -240,7 +239,6 @@ def _answer(voices: dict[str, Voice], options: dict[str, Any], connection: socke
 def main(options: dict[str, Any], control: socket.socket) -> None:
     """Answer the connections that come through `control`, one after the other, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     voices: dict[str, Voice] = {}
     control.sendall(record(b"R"))
     while True:

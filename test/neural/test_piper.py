@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -173,6 +176,37 @@ def test_a_killed_process_is_an_error_and_the_next_text_is_spoken(medium: PiperE
     with pytest.raises(EngineError, match="piper's process died"):
         list(blocks)
     assert np.array_equal(pcm_of(blocks_of(medium)), expected)
+
+
+def test_a_process_that_was_started_again_outlives_the_thread_that_did(
+    medium: PiperEngine,
+) -> None:
+    assert medium.pid is not None
+    process = psutil.Process(medium.pid)
+    process.kill()
+    process.wait(PATIENCE)
+    speaker = threading.Thread(target=blocks_of, args=[medium])
+    speaker.start()
+    speaker.join(PATIENCE)
+    assert not speaker.is_alive()
+    pid = medium.pid
+    assert len(pcm_of(blocks_of(medium)))
+    assert medium.pid == pid
+
+
+def test_the_process_goes_with_its_owner(make: Callable[..., Path]) -> None:
+    program = (
+        "import sys; from k2so_tts.engines import NORMAL, create_engine\n"
+        "e = create_engine('piper', {'voice': sys.argv[1]}); e.load()\n"
+        "b = e.synthesise('word ' * 5000, e.default_voice, NORMAL); next(b)\n"
+        "print(e.pid, flush=True); input()\n"
+    )
+    command = [sys.executable, "-c", program, str(make(make_medium))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        process = psutil.Process(int(owner.stdout.readline()))
+        owner.kill()
+    process.wait(PATIENCE)
 
 
 def test_a_process_that_hangs_is_killed_and_the_next_text_is_spoken(

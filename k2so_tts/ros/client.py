@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import math
 import threading
 import time
@@ -73,22 +74,21 @@ def ask(executor: Executor, send: Callable[[], _Sent]) -> _Sent:
     and is then lost ("Ignoring unexpected goal response"; Jazzy and Kilted). It is waited for, as
     Jazzy's executor takes the latest of several tasks first.
 
-    Raises:
-        TimeoutError: nobody spins.
+    Raises what `send` does, and TimeoutError when nobody spins.
     """
-    sent: list[_Sent] = []
-    done = threading.Event()
+    sent: concurrent.futures.Future[_Sent] = concurrent.futures.Future()
 
     def do() -> None:
         try:
-            sent.append(send())
-        finally:
-            done.set()
+            sent.set_result(send())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            sent.set_exception(error)
 
     executor.create_task(do)
-    if not done.wait(_SEND_SECONDS) or not sent:
-        raise TimeoutError(f"nothing could be sent for {_SEND_SECONDS:g} s")
-    return sent[0]
+    try:
+        return sent.result(_SEND_SECONDS)
+    except concurrent.futures.TimeoutError as error:
+        raise TimeoutError(f"nothing could be sent for {_SEND_SECONDS:g} s") from error
 
 
 class SpeechClient:

@@ -19,16 +19,11 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
 
-import rclpy
-from rclpy.action.client import ActionClient
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.table import Table
 
-from k2so_tts.ros.client import ask
+from k2so_tts.ros.client import SpeechClient, ask
 from k2so_tts.ros.messages import TTS
 
 _WAIT_SECONDS = 60.0
@@ -55,25 +50,8 @@ _IMPORTS = {
 }
 
 
-class _Starter:
+class _Starter(SpeechClient):
     """A client that waits for servers to come."""
-
-    def __init__(self) -> None:
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node("starter", context=self._context)
-        self._client: Any = ActionClient(self._node, TTS, "say")
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._executor.shutdown(1.0)
-        self._thread.join(5.0)
-        self._client.destroy()
-        self._node.destroy_node()
-        self._context.try_shutdown()
 
     def start(self, command: Sequence[str]) -> float:
         """Seconds until its first goal was accepted. Raises TimeoutError."""

@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     warm.add_argument("--engine", required=True, choices=engine_names())
     _add_options(warm)
     warm.add_argument("--voice", default="", help="a voice or language of the engine")
-    warm.add_argument("--rate", type=_between(0.25, 4.0), default=1.0, help="0.25 to 4.0")
+    _add_rate(warm)
     cache.add_warm_arguments(warm)
     warm.set_defaults(command=_warm)
     actions.add_parser("info", help="what there is").set_defaults(command=cache.info)
@@ -155,8 +155,12 @@ def _name_and_value(text: str) -> tuple[str, str]:
 
 
 def _add_manner(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rate", type=_between(0.25, 4.0), default=1.0, help="0.25 to 4.0")
+    _add_rate(parser)
     parser.add_argument("--volume", type=_between(0.0, 1.0), default=1.0, help="0.0 to 1.0")
+
+
+def _add_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rate", type=_between(0.25, 4.0), default=1.0, help="0.25 to 4.0")
 
 
 def _between(low: float, high: float) -> Callable[[str], float]:

@@ -13,9 +13,9 @@ import numpy as np
 
 from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.engines.phrases import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.engines.talker import Talker
 from k2so_tts.joints import LEFT_SECONDS, resampled, trimmed
-from k2so_tts.phrases import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.segments import SENTENCE, WORD, Cutter, ends_clause, size_of, speakable
 from k2so_tts.tape import Tape
 from k2so_tts.text import IsEnd, Segment, TextStream, whole_words

@@ -14,7 +14,7 @@ import pytest
 from support.ros import Observer, running
 from support.sound import SoundServer
 
-from k2so_tts.phrases import Phrases
+from k2so_tts.engines.phrases import Phrases
 
 collect_ignore = [] if importlib.util.find_spec("TTS") else ["neural"]
 """Only `make test-neural` has the neural engines at hand."""

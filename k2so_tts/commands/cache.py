@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from k2so_tts.engines import EngineError, Prosody, streams
+from k2so_tts.engines.phrases import MIB, Phrases
 from k2so_tts.engines.pool import Recipe, load
-from k2so_tts.phrases import MIB, Phrases
 from k2so_tts.segments import CUTS, WORD
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis import Manner, Synthesis, samples_of
@@ -71,10 +71,10 @@ def clear(_: Namespace) -> int:
 
 
 def _describe(phrases: Phrases) -> str:
-    kept = phrases.kept()
+    count, size = phrases.kept()
     if phrases.fault is not None:
         return phrases.fault
-    return f"{kept.phrases} phrases, {kept.size / 2**20:.1f} MiB in {phrases.path}"
+    return f"{count} phrases, {size / 2**20:.1f} MiB in {phrases.path}"
 
 
 def _phrases(name: str) -> Iterator[str]:

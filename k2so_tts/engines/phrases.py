@@ -1,15 +1,14 @@
 """What was said before, kept on disk to be said again at once.
 
 One SQLite file holds it all: what is written is there as a whole or not at all, two processes can
-use it at once, and nothing that is read from it is ever run.
+use it at once, and nothing that is read from it is ever run. An engine that speaks at once has no
+use for it, so what it takes is imported when it is used.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import sqlite3
 import threading
 import time
 import zlib
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +24,9 @@ from k2so_tts.audio import Pcm
 from k2so_tts.engines import engine_options
 from k2so_tts.engines.cache import cache_directory
 from k2so_tts.settings import paths_of
+
+if TYPE_CHECKING:
+    import sqlite3
 
 MIB = 256
 """How much is kept unless one says otherwise: an hour and a half of speech at 22 kHz."""
@@ -57,15 +59,6 @@ class Phrase:
     marks: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True)
-class Kept:
-    """How many phrases there are, how much they take and may take at most (bytes)."""
-
-    phrases: int
-    size: int
-    limit: int
-
-
 class Phrases:
     """Phrases by their keys, `mib` MiB of them at most: those go that were not used for longest.
 
@@ -75,7 +68,7 @@ class Phrases:
 
     def __init__(self, mib: int = MIB, directory: Path | None = None) -> None:
         self.path = (directory or cache_directory()) / _FILE
-        self.limit = mib * 2**20
+        self._limit = mib * 2**20
         self.hits = 0
         self.misses = 0
         self.fault: str | None = None
@@ -106,10 +99,9 @@ class Phrases:
         if self._try(False, lambda: self._write(key, _pack(phrase))):
             self.fault = None
 
-    def kept(self) -> Kept:
-        """What there is."""
-        phrases, size = self._try((0, 0), self._count)
-        return Kept(phrases, size, self.limit)
+    def kept(self) -> tuple[int, int]:
+        """How many phrases there are, and how many bytes they take."""
+        return self._try((0, 0), self._count)
 
     def clear(self) -> None:
         """Throw everything away. Raises OSError."""
@@ -128,7 +120,7 @@ class Phrases:
         return sound if isinstance(sound, bytes) else b""
 
     def _write(self, key: str, sound: bytes) -> bool:
-        if len(sound) > self.limit:
+        if len(sound) > self._limit:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as file:
@@ -136,7 +128,7 @@ class Phrases:
             file.execute("INSERT OR REPLACE INTO phrases VALUES (?, ?, ?)", row)
             (size,) = file.execute("SELECT sum(length(sound)) FROM phrases").fetchone()
             oldest = file.execute("SELECT key, length(sound) FROM phrases ORDER BY used_ns")
-            while size > self.limit:
+            while size > self._limit:
                 old, freed = oldest.fetchone()
                 file.execute("DELETE FROM phrases WHERE key = ?", [old])
                 size -= freed
@@ -157,6 +149,8 @@ class Phrases:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection of this thread's own; what is done with it is done as a whole."""
+        import sqlite3
+
         with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as file:
             (version,) = file.execute("PRAGMA user_version").fetchone()
             if version not in (0, _FORMAT):
@@ -169,6 +163,8 @@ class Phrases:
                 yield file
 
     def _try(self, otherwise: _Result, do: Callable[[], _Result]) -> _Result:
+        import sqlite3
+
         try:
             return do()
         except (sqlite3.OperationalError, OSError) as error:
@@ -205,6 +201,8 @@ def origin(engine: str, options: Mapping[str, object]) -> str:
 
 def key_of(made_by: str, *how: object) -> str:
     """The key of a phrase: who makes it (`origin`), and everything else that it depends on."""
+    import hashlib
+
     return hashlib.sha256(json.dumps([made_by, *how]).encode()).hexdigest()
 
 

@@ -18,8 +18,8 @@ from k2so_tts.engines import (
     streams,
 )
 from k2so_tts.engines.memory import resident_mib
+from k2so_tts.engines.phrases import Phrases, origin
 from k2so_tts.engines.talker import Talker
-from k2so_tts.phrases import Phrases, origin
 from k2so_tts.segments import MissingSplitter, require_splitter, size_of
 from k2so_tts.settings import SettingError
 

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from k2so_tts.engines import Engine
-from k2so_tts.phrases import Phrases
+from k2so_tts.engines.phrases import Phrases
 from k2so_tts.segments import Pace
 
 

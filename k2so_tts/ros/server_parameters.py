@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from k2so_tts.audio import CHUNK_FRAMES
-from k2so_tts.phrases import MIB
+from k2so_tts.engines.phrases import MIB
 from k2so_tts.ros.goals import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.segments import CUTS, WORD
 from k2so_tts.settings import Setting

@@ -18,9 +18,9 @@ from k2so_tts.engines import (
     engine_names,
     engine_options,
 )
+from k2so_tts.engines.phrases import Phrases
 from k2so_tts.engines.pool import LOADING, Pool, Recipe, describe
 from k2so_tts.engines.talker import Talker
-from k2so_tts.phrases import Phrases
 from k2so_tts.ros.diagnostics import Health
 from k2so_tts.ros.server_parameters import RATE, VOLUME
 from k2so_tts.settings import Setting, SettingError

@@ -377,7 +377,11 @@ class World:
     """
 
     def __init__(
-        self, config: QueueSettings = SETTINGS, rate: int = RATE, chunk: int = CHUNK
+        self,
+        config: QueueSettings = SETTINGS,
+        rate: int = RATE,
+        chunk: int = CHUNK,
+        up_for: float = 60.0,
     ) -> None:
         self.now = 100.0
         self.rate = rate
@@ -391,6 +395,7 @@ class World:
         self.abandoned = 0
         self.steps = 0
         self.queue = SpeechQueue(self, config, lambda: self.now)
+        self.now += up_for
         self._due = math.inf
         self._end_ns = 0
 
@@ -822,6 +827,30 @@ def test_a_player_that_has_not_told_that_it_is_there_is_waited_for() -> None:
     world.queue.player_seen()
     world.step()
     assert goal.sent
+
+
+def test_a_bystander_that_is_known_before_the_player_is_not_taken_for_one() -> None:
+    world = World(up_for=0.1)
+    world.player(tells=False)
+    goal = world.goal(Say(500))
+    world.run(0.2)
+    assert goal.sent == []
+    player = world.player()
+    world.finish_all(3)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert player.heard == [(0, 0)]
+
+
+def test_a_foreign_player_is_waited_for_at_the_start_only() -> None:
+    world = World(up_for=0.1)
+    world.player(tells=False)
+    first = world.goal(Say(500))
+    world.finish_all(3)
+    second = world.goal(Say(500))
+    world.finish_all(3)
+    waited = [goal.sent[0][0] - goal.speech.turn_at for goal in (first, second)]
+    assert waited == pytest.approx([SETTINGS.wait_for_player - 0.1, 0.0], abs=0.02)
+    assert world.raised == set()
 
 
 def test_a_player_whose_subscription_is_not_known_yet_is_waited_for() -> None:

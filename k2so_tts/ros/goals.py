@@ -66,8 +66,8 @@ class Port(Protocol):
         ...
 
     def players_subscribe(self) -> bool:
-        """Whoever tells a playhead is known to listen: nothing is sent past a player that is just
-        becoming known.
+        """Somebody who tells a playhead is known to listen: nothing is sent past a player that is
+        just becoming known.
         """
         ...
 
@@ -107,6 +107,7 @@ class SpeechQueue:
         self.settings = settings
         self._port = port
         self._clock = clock
+        self._began_at = clock()
         self._queue: list[Speech] = []
         self._last_end_ns = 0
         self._player_heard_at = -math.inf
@@ -205,13 +206,17 @@ class SpeechQueue:
                 following.synthesis = self._port.synthesise(following)
 
     def _wait_for_player(self, head: Speech, now: float) -> float | None:
-        """When to look again for somebody who listens; None when there is no need to wait."""
+        """When to look again for somebody who listens; None when there is no need to wait.
+
+        At the start a bystander may be known sooner than the player.
+        """
         if head.sent or head.nobody_listens:
             return None
-        players = self._port.players()
+        players, patience = self._port.players(), self.settings.wait_for_player
         is_heard = self._port.subscribers() and (self._player_seen or not players)
-        until = head.turn_at + self.settings.wait_for_player
-        if now < until and not (is_heard and self._port.players_subscribe()):
+        is_known = self._port.players_subscribe() if players else now >= self._began_at + patience
+        until = head.turn_at + patience
+        if now < until and not (is_heard and is_known):
             return min(until, now + 0.005)
         if is_heard:
             head.by_clock = not players

@@ -44,6 +44,8 @@ from k2so_tts.text import TextStream, clean
 _JOIN_SECONDS = 2.0
 _DELIVER_SECONDS = 1.0
 _RESULT_SECONDS = 30
+_UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
+"""What rmw calls the node of an endpoint that it has discovered before the node."""
 
 
 @dataclass(eq=False)
@@ -270,9 +272,7 @@ class SpeakServer(Node):
 
     def players_subscribe(self) -> bool:
         players = _nodes_of(self.get_publishers_info_by_topic("playhead"))
-        return not players or bool(
-            players & _nodes_of(self.get_subscriptions_info_by_topic("audio"))
-        )
+        return bool(players & _nodes_of(self.get_subscriptions_info_by_topic("audio")))
 
     def synthesise(self, speech: Speech) -> Synthesis:
         talker, manner = self._voices.begin(speech.language, speech.manner)
@@ -412,7 +412,11 @@ class SpeakServer(Node):
 
 
 def _nodes_of(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:
-    return {(endpoint.node_namespace, endpoint.node_name) for endpoint in endpoints}
+    return {
+        (endpoint.node_namespace, endpoint.node_name)
+        for endpoint in endpoints
+        if endpoint.node_name != _UNKNOWN_NODE
+    }
 
 
 def _queue_settings(settings: Mapping[str, Any]) -> QueueSettings:

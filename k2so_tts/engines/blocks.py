@@ -7,7 +7,7 @@ middle, the samples that the whole has there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
 
@@ -66,6 +66,23 @@ def parts(frames: int, reach: Reach, frame_samples: int) -> Iterator[Part]:
         end = min(frames, start + -(-chunks * CHUNK_FRAMES // frame_samples))
         yield Part(start, end, max(0, start - reach.left), min(frames, end + reach.right))
         start = end
+
+
+def decode_in_blocks(
+    frames: int,
+    reach: Reach,
+    frame_samples: int,
+    decode: Callable[[int, int], NDArray[np.float32]],
+) -> Iterator[NDArray[np.float32]]:
+    """The samples of `frames` frames, block by block.
+
+    `decode(first, last)` gives the samples, shape (samples,), of frames `first` to `last`.
+    """
+    for part in parts(frames, reach, frame_samples):
+        samples = decode(part.first, part.last)
+        begin = (part.start - part.first) * frame_samples
+        is_last = part.end == frames
+        yield samples[begin : None if is_last else begin + (part.end - part.start) * frame_samples]
 
 
 def to_pcm(samples: NDArray[np.float32]) -> Pcm:

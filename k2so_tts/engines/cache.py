@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = Mapping[str, NDArray[Any]]
+Opened = TypeVar("Opened")
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +47,31 @@ def cached_arrays(name: str, compute: Callable[[], Arrays]) -> Arrays:
     except OSError as error:
         _logger.warning("%s can't be kept: %s", path, error)
     return arrays
+
+
+def cached_directory(
+    name: str, make: Callable[[Path], None], read: Callable[[Path], Opened]
+) -> Opened:
+    """What `read` gives of the directory `name` of the cache, which `make` fills if there is none.
+
+    One that can't be read is made again. A directory appears as a whole or not at all.
+    Raises `OSError` where nothing can be written.
+    """
+    path = cache_directory() / name
+    if path.is_dir():
+        try:
+            return read(path)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it
+            _logger.warning("%s is damaged (%s): it is made again", path, error)
+            shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as temporary:
+        made = Path(temporary) / "made"
+        made.mkdir()
+        make(made)
+        with contextlib.suppress(OSError):  # somebody else was faster
+            made.rename(path)
+    return read(path)
 
 
 def _write(path: Path, arrays: Arrays) -> None:

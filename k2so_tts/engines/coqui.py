@@ -1,14 +1,18 @@
 """Coqui's neural voices: VITS, XTTS, and whatever else the library `coqui-tts` can load.
 
-How each kind of model speaks is in `coqui_models.py`, which `load` imports, and torch with it:
-nothing of that is imported by importing this module.
+How each kind of model speaks is in `coqui_models.py`, which `load` imports, and torch with it; a
+VITS that onnxruntime runs is in `vits_onnx.py`, without torch. Nothing of that is imported by
+importing this module.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,22 +28,38 @@ from k2so_tts.engines import (
 )
 from k2so_tts.engines.blocks import to_pcm
 from k2so_tts.engines.pieces import speak_pieces, stretch_for
-from k2so_tts.settings import Setting, paths_of
+from k2so_tts.engines.process import python_environment
+from k2so_tts.settings import Setting, SettingError, paths_of
 
 if TYPE_CHECKING:
-    from k2so_tts.engines.coqui_models import Model, Speaker
+    from k2so_tts.engines.coqui_models import Model
+    from k2so_tts.engines.vits_onnx import OnnxVits
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
+TORCH, ONNX = "torch", "onnx"
+NONE, INT8 = "none", "int8"
 OWN = -1.0
 _INSTALL = (
     "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
-    "torchcodec'"
+    "torchcodec'; for runtime onnx also 'pip install onnx onnxruntime'"
 )
 _NAMED = "tts_models/"
 _CHECKPOINTS = ("model.pth", "model_file.pth", "checkpoint.pth", "best_model.pth")
-_XTTS = "xtts"
+_XTTS, _VITS = "xtts", "vits"
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Who speaks: a speaker of the model, or a cloned one, and in which of its languages."""
+
+    name: str
+    language: str = ""
+    clone: Any = None
+
+    def speaking(self, language: str) -> Speaker:
+        return replace(self, language=language)
 
 
 class CoquiEngine:
@@ -65,6 +85,13 @@ class CoquiEngine:
             "device", AUTO, "Where to compute; auto: on a GPU if any.", choices=(AUTO, CPU, CUDA)
         ),
         Setting("threads", 0, "Threads that compute on the CPU; 0: all cores.", 0, 256),
+        Setting("runtime", TORCH, "What computes; onnx: a VITS on the CPU.", choices=(TORCH, ONNX)),
+        Setting(
+            "quantization",
+            NONE,
+            "Numbers of a VITS's decoder; int8 needs runtime onnx.",
+            choices=(NONE, INT8),
+        ),
         Setting("seed", -1, "Makes a text sound the same each time; -1: none.", -1, 2**31 - 1),
         Setting("noise_scale", OWN, "Variation of sound (VITS); -1: the model's own.", OWN, 2.0),
         Setting("noise_w", OWN, "Variation of rhythm (VITS); -1: the model's own.", OWN, 2.0),
@@ -75,7 +102,11 @@ class CoquiEngine:
         self.sample_rate = 0
         self.default_voice = ""
         self._options = options
-        self._model: Model | None = None
+        self._check_runtime()
+        self._model: Model | OnnxVits | None = None
+        self._lock = threading.Lock()
+        self._program: subprocess.Popen[str] | None = None
+        self._is_closed = False
         self._language = ""
         self._speakers: dict[str, Speaker] = {}
         self._voices: list[Voice] = []
@@ -86,15 +117,10 @@ class CoquiEngine:
         Raises:
             EngineUnavailable: the library or the model is missing, or the model can't be loaded.
         """
-        require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
         try:
-            from k2so_tts.engines import coqui_models
-        except ImportError as error:
-            said = str(error).splitlines()[0]
-            raise EngineUnavailable(f"coqui can't be used: {said}; {_INSTALL}") from error
-        device = coqui_models.choose_device(self._options["device"], self._options["threads"])
-        try:
-            model = coqui_models.wrap(self._load(device), self._options)
+            model: Model | OnnxVits = (
+                self._open_onnx() if self._options["runtime"] == ONNX else self._open_torch()
+            )
             self._learn_voices(model)
             self.sample_rate = model.sample_rate
             model.warm_up(self._speakers[self.default_voice])
@@ -135,6 +161,75 @@ class CoquiEngine:
 
     def close(self) -> None:
         self._model = None
+        with self._lock:
+            self._is_closed = True
+            if self._program is not None:
+                self._program.kill()
+
+    def _check_runtime(self) -> None:
+        """Raises `SettingError` for options that do not go together."""
+        runtime, quantization = self._options["runtime"], self._options["quantization"]
+        if runtime == TORCH and quantization != NONE:
+            raise SettingError(
+                f"parameter 'coqui.quantization' is {quantization!r}; allowed with coqui.runtime "
+                f"{TORCH!r}: {NONE}"
+            )
+        if runtime == ONNX and self._options["device"] == CUDA:
+            raise SettingError(
+                f"parameter 'coqui.device' is {CUDA!r}; allowed with coqui.runtime {ONNX!r}: "
+                f"{AUTO} | {CPU}"
+            )
+
+    def _open_torch(self) -> Model:
+        require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
+        try:
+            from k2so_tts.engines import coqui_models
+        except ImportError as error:
+            said = str(error).splitlines()[0]
+            raise EngineUnavailable(f"coqui can't be used: {said}; {_INSTALL}") from error
+        device = coqui_models.choose_device(self._options["device"], self._options["threads"])
+        return coqui_models.wrap(self._load(device), self._options)
+
+    def _open_onnx(self) -> OnnxVits:
+        require("coqui", ("TTS", "onnxruntime", "onnx"), _INSTALL)
+        from k2so_tts.engines import vits_onnx
+
+        name = self._model_name()
+        if name.startswith(_NAMED):
+            raise EngineUnavailable(
+                f"parameter 'coqui.model' is {name!r}; allowed with coqui.runtime {ONNX!r}: a file "
+                "or a directory (where the library keeps a model that it has downloaded)"
+            )
+        model = Path(name).expanduser()
+        config = self._config("config_path", model)
+        kind = _kind(config)
+        if kind != _VITS:
+            raise EngineUnavailable(
+                f"parameter 'coqui.runtime' is {ONNX!r}; allowed for a model of the kind "
+                f"{kind!r}: {TORCH}"
+            )
+        return vits_onnx.open_voice(
+            _checkpoint(model, config), config, self._options, self._run_program
+        )
+
+    def _run_program(self, command: list[str]) -> None:
+        """Run a program until it ends; `close` kills it. Raises `EngineUnavailable`."""
+        with self._lock:
+            if self._is_closed:
+                raise EngineUnavailable("coqui was closed while it was loading")
+            self._program = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=python_environment(),
+            )
+        _, said = self._program.communicate()
+        if self._program.returncode != 0:
+            last = (said.strip().splitlines() or [f"exit code {self._program.returncode}"])[-1]
+            raise EngineUnavailable(f"coqui can't convert {self._options['model']!r}: {last}")
 
     def _load(self, device: str) -> Any:
         """The library's synthesizer. Of a model given as a file or directory nothing is
@@ -142,15 +237,10 @@ class CoquiEngine:
         """
         from k2so_tts.engines import coqui_models
 
-        model = str(self._options["model"])
-        if not model:
-            raise EngineUnavailable(
-                "coqui needs a model: set coqui.model to a file, a directory, or a name of "
-                "'tts --list_models'"
-            )
         vocoder = self._options["vocoder_path"]
         vocoder_path = Path(vocoder).expanduser() if vocoder else None
         vocoder_config = vocoder_path and self._config("vocoder_config_path", vocoder_path)
+        model = self._model_name()
         if model.startswith(_NAMED):
             return coqui_models.load_named(model, vocoder_path, vocoder_config, device)
         path = Path(model).expanduser()
@@ -158,6 +248,16 @@ class CoquiEngine:
         return coqui_models.load_files(
             _checkpoint(path, config), config, vocoder_path, vocoder_config, device
         )
+
+    def _model_name(self) -> str:
+        """What is set as the model: a path or a name."""
+        model = str(self._options["model"])
+        if not model:
+            raise EngineUnavailable(
+                "coqui needs a model: set coqui.model to a file, a directory, or a name of "
+                "'tts --list_models'"
+            )
+        return model
 
     def _config(self, option: str, model: Path) -> Path:
         """The configuration of a model, given or beside it."""
@@ -168,10 +268,8 @@ class CoquiEngine:
             raise EngineUnavailable(f"there is no {beside}: set coqui.{option}")
         return beside
 
-    def _learn_voices(self, model: Model) -> None:
+    def _learn_voices(self, model: Model | OnnxVits) -> None:
         """Every speaker in every language: a cloned one first, and the chosen language."""
-        from k2so_tts.engines.coqui_models import Speaker
-
         languages = model.languages
         wanted = str(self._options["language"])
         if wanted and len(languages) > 1 and wanted not in languages:
@@ -201,9 +299,14 @@ def _checkpoint(path: Path, config: Path) -> Path:
     """The file that holds the weights; an XTTS is its whole directory."""
     if not path.is_dir():
         return path
-    if json.loads(config.read_text(encoding="utf-8")).get("model") == _XTTS:
+    if _kind(config) == _XTTS:
         return path
     for name in _CHECKPOINTS:
         if (path / name).is_file():
             return path / name
     raise EngineUnavailable(f"{path} holds none of {', '.join(_CHECKPOINTS)}")
+
+
+def _kind(config: Path) -> str:
+    """What kind of model a configuration is of."""
+    return str(json.loads(config.read_text(encoding="utf-8")).get("model"))

@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
@@ -25,9 +24,12 @@ from TTS.utils.manage import ModelManager
 from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 
 from k2so_tts.engines import EngineError, EngineUnavailable
-from k2so_tts.engines.blocks import Reach, parts
+from k2so_tts.engines.blocks import Reach, decode_in_blocks
 from k2so_tts.engines.cache import cached_arrays
 from k2so_tts.engines.memory import give_back_memory
+
+if TYPE_CHECKING:
+    from k2so_tts.engines.coqui import Speaker
 
 Samples = NDArray[np.float32]
 
@@ -35,18 +37,6 @@ _CPU, _CUDA = "cpu", "cuda"
 _CLONING_RATE = 22050
 _LEARNING = ("disc", "posterior_encoder")
 """Parts of a VITS that only learning takes: two thirds of its weights."""
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """Who speaks: a speaker of the model, or a cloned one, and in which of its languages."""
-
-    name: str
-    language: str = ""
-    clone: Any = None
-
-    def speaking(self, language: str) -> Speaker:
-        return replace(self, language=language)
 
 
 def choose_device(wanted: str, threads: int) -> str:
@@ -176,9 +166,9 @@ class Vits(Model):
             model.inference_noise_scale = options["noise_scale"]
         if options["noise_w"] >= 0:
             model.inference_noise_scale_dp = options["noise_w"]
-        self._decoder = model.waveform_decoder
-        self._reach = decoder_reach(self._decoder)
-        self._frame_samples = int(np.prod([up.stride[0] for up in self._decoder.ups]))
+        self.decoder = model.waveform_decoder
+        self._reach = decoder_reach(self.decoder)
+        self.frame_samples = int(np.prod([up.stride[0] for up in self.decoder.ups]))
         self._tap = model.waveform_decoder = _Tap()
 
     def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Samples]:
@@ -198,13 +188,13 @@ class Vits(Model):
 
     def decode(self, frames: torch.Tensor, conditions: torch.Tensor | None) -> Iterator[Samples]:
         """The samples of latent frames, shape (1, channels, frames), block by block."""
-        for part in parts(frames.shape[-1], self._reach, self._frame_samples):
+
+        def decode(first: int, last: int) -> Samples:
             with torch.inference_mode():
-                samples = self._decoder(frames[:, :, part.first : part.last], g=conditions)
-            begin = (part.start - part.first) * self._frame_samples
-            is_last = part.end == frames.shape[-1]
-            end = None if is_last else begin + (part.end - part.start) * self._frame_samples
-            yield samples[0, 0, begin:end].float().cpu().numpy()
+                samples = self.decoder(frames[:, :, first:last], g=conditions)
+            return np.asarray(samples[0, 0].float().cpu().numpy())
+
+        yield from decode_in_blocks(frames.shape[-1], self._reach, self.frame_samples, decode)
 
 
 class _Tap(torch.nn.Module):  # type: ignore[misc] # torch comes without types here

@@ -27,7 +27,7 @@ from k2so_tts.engines import (
     require,
 )
 from k2so_tts.engines.pieces import speak_pieces, stretch_for
-from k2so_tts.engines.process import LibraryProcess
+from k2so_tts.engines.process import LibraryProcess, python_environment
 from k2so_tts.settings import Setting, paths_of
 
 STALL_SECONDS = 15.0
@@ -78,7 +78,7 @@ class PiperEngine:
             _INSTALL,
             start_seconds=_START_SECONDS,
             stall_seconds=stall_seconds,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=python_environment(),
         )
 
     def load(self) -> None:

@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from piper import PiperVoice
 from piper.config import PiperConfig
 
 from k2so_tts.audio import Pcm
-from k2so_tts.engines.blocks import Reach, parts, to_pcm
+from k2so_tts.engines.blocks import Reach, decode_in_blocks, to_pcm
 from k2so_tts.engines.espeak_process import read_request, record
 from k2so_tts.engines.memory import give_back_memory
+from k2so_tts.engines.onnx_session import open_session, run
 
 _logger = logging.getLogger(__name__)
 
@@ -55,9 +55,10 @@ class Voice:
     def __init__(self, path: Path, threads: int) -> None:
         config = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
         self._piper = PiperVoice(session=None, config=PiperConfig.from_dict(config))
-        self._threads = threads
         self._cut, models = cut_graph(onnx.load(path))
-        self._encoder, *self._decoder = [self._session(model) for model in models]
+        self._encoder, *self._decoder = [
+            open_session(model.SerializeToString(), threads) for model in models
+        ]
         del models
         give_back_memory()
 
@@ -79,33 +80,20 @@ class Voice:
             yield from self._samples(inputs)
 
     def _samples(self, inputs: dict[str, NDArray[Any]]) -> Iterator[Pcm]:
-        made = _run(self._encoder, inputs)
+        (made,) = run(self._encoder, inputs)
         cut = self._cut
         if cut is None:
             yield to_pcm(made.reshape(-1))
             return
-        for part in parts(made.shape[-1], cut.reach, cut.frame_samples):
-            block = {**inputs, cut.latent: made[:, :, part.first : part.last]}
-            samples = _run(self._decoder[0], block).reshape(-1)
-            begin = (part.start - part.first) * cut.frame_samples
-            is_last = part.end == made.shape[-1]
-            end = None if is_last else begin + (part.end - part.start) * cut.frame_samples
-            yield to_pcm(samples[begin:end])
 
-    def _session(self, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others work too
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        def decode(first: int, last: int) -> NDArray[np.float32]:
+            return run(self._decoder[0], {**inputs, cut.latent: made[:, :, first:last]})[0].reshape(
+                -1
+            )
+
+        yield from map(
+            to_pcm, decode_in_blocks(made.shape[-1], cut.reach, cut.frame_samples, decode)
         )
-
-
-def _run(session: onnxruntime.InferenceSession, inputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    wanted = {each.name for each in session.get_inputs()}
-    given = {name: value for name, value in inputs.items() if name in wanted}
-    result: NDArray[Any] = session.run(None, given)[0]
-    return result
 
 
 def cut_graph(model: onnx.ModelProto) -> tuple[Cut | None, list[onnx.ModelProto]]:

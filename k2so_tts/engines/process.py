@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,6 +22,11 @@ from k2so_tts.engines import EngineError, EngineUnavailable
 from k2so_tts.engines.espeak_process import LENGTH, RECORD
 
 _READ_BYTES = 1 << 16
+
+
+def python_environment() -> dict[str, str]:
+    """The environment in which another Python finds the modules that this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 class LibraryProcess:

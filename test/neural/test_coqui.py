@@ -158,7 +158,7 @@ def test_the_first_block_is_a_chunk_and_closing_stops_the_work(vits: CoquiEngine
     assert not streams(vits)
     assert vits._model is not None
     decoded = []
-    decoder: Any = vits._model._decoder  # type: ignore[attr-defined]
+    decoder: Any = vits._model.decoder  # type: ignore[attr-defined]
     handle = decoder.register_forward_hook(lambda *_: decoded.append(1))
     blocks = vits.synthesise(TEXT, vits.default_voice, NORMAL)
     assert len(next(blocks).pcm) == CHUNK_FRAMES
@@ -257,7 +257,7 @@ def test_what_only_learning_takes_is_not_kept(make: Callable[..., Path]) -> None
         kept: Any = engine._model
         assert kept is not None
         after = sum(
-            weight.numel() for part in (kept._model, kept._decoder) for weight in part.parameters()
+            weight.numel() for part in (kept._model, kept.decoder) for weight in part.parameters()
         )
     assert after < 0.2 * before
 

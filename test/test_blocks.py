@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from k2so_tts.audio import CHUNK_FRAMES, Block, Mark, Pcm
-from k2so_tts.engines import Prosody
+from k2so_tts.engines import EngineError, Prosody
 from k2so_tts.engines.blocks import Reach, parts, to_pcm
-from k2so_tts.engines.cache import cached_arrays
+from k2so_tts.engines.cache import cached_arrays, cached_directory
 from k2so_tts.engines.pieces import pieces, speak_pieces, stretch_for
 
 RATE = 22050
@@ -172,3 +173,42 @@ def test_where_nothing_can_be_written_nothing_is_kept(cache: Path) -> None:
     asked: list[int] = []
     cached_arrays("b.npz", lambda: numbered(asked))
     assert cached_arrays("b.npz", lambda: numbered(asked))["number"].tolist() == [0, 1]
+
+
+def made_by(names: list[str]) -> Callable[[Path], None]:
+    """Fills a directory with one file, of another content each time, which `names` gets too."""
+
+    def make(directory: Path) -> None:
+        names.append(f"content {len(names)}")
+        (directory / "file").write_text(names[-1])
+
+    return make
+
+
+def read_content(directory: Path) -> str:
+    content = (directory / "file").read_text()
+    if not content.startswith("content"):
+        raise ValueError(content)
+    return content
+
+
+def test_a_directory_is_made_once_and_again_when_it_is_damaged(cache: Path) -> None:
+    made: list[str] = []
+    for _ in range(2):
+        assert cached_directory("a/b", made_by(made), read_content) == "content 0"
+    (cache / "a" / "b" / "file").write_text("nonsense")
+    for _ in range(2):
+        assert cached_directory("a/b", made_by(made), read_content) == "content 1"
+    (cache / "a" / "b" / "file").unlink()
+    assert cached_directory("a/b", made_by(made), read_content) == "content 2"
+    assert [path.name for path in (cache / "a").iterdir()] == ["b"]
+
+
+def test_a_directory_that_is_not_made_whole_does_not_appear(cache: Path) -> None:
+    def fail(directory: Path) -> None:
+        (directory / "file").write_text("content of a half")
+        raise EngineError("in the middle")
+
+    with pytest.raises(EngineError, match="in the middle"):
+        cached_directory("a/b", fail, read_content)
+    assert list((cache / "a").iterdir()) == []

@@ -1,7 +1,7 @@
 """Takes a VITS of coqui-tts apart into ONNX graphs that run without torch (see `vits_onnx.py`).
 
-A program of its own: torch, which takes a gigabyte, is gone when it ends. Started as
-`python -m k2so_tts.engines.vits_export MODEL CONFIG QUANTIZATION DIRECTORY`, it fills the directory.
+A program of its own: torch, which takes a gigabyte, is gone when it ends. Started as `python -m
+k2so_tts.engines.vits_export MODEL CONFIG QUANTIZATION DIRECTORY`, it fills the directory.
 
 The graphs end where noise comes in, so that noise is an input: `text.onnx` gives the length of each
 token and the latent frames it stands for, `flow.onnx` and `decoder.onnx` turn those into samples.
@@ -69,7 +69,7 @@ class _Text(torch.nn.Module):  # type: ignore[misc] # torch comes without types 
         speaker = speaker if vits.args.condition_dp_on_speaker else None
         asked = {"g": speaker, "lang_emb": language}
         if vits.args.use_sdp:
-            with mock.patch.object(torch, "randn", lambda *_: noise):
+            with mock.patch.object(torch, "randn", return_value=noise):
                 log_frames = vits.duration_predictor(hidden, mask, reverse=True, **asked)
         else:
             log_frames = vits.duration_predictor(hidden, mask, **asked) + 0.0 * noise[:, :1]
@@ -153,25 +153,26 @@ def _embeddings(vits: Any, own: Vits) -> dict[str, NDArray[np.float32]]:
     """What stands for each speaker and each language, as far as there are any: one row each."""
     found = {}
     with torch.inference_mode():
-        rows = []
-        for name in own.speakers:
-            number, vector = vits._get_speaker_id_or_dvector(name)  # noqa: SLF001 - as it does itself
-            known = {"speaker_ids": number, "d_vectors": vector}
-            rows.append(
-                vits._get_speaker_conditioning(known, "emb_g", normalize_embedding=False)  # noqa: SLF001
-            )
+        rows = [_speaker(vits, name) for name in own.speakers]
         if rows and rows[0] is not None:
-            found["speaker"] = torch.stack([row.reshape(-1) for row in rows]).numpy()
+            found["speaker"] = torch.cat(rows).squeeze(-1).numpy()
         if vits.args.use_language_embedding:
-            found["language"] = vits.emb_l.weight.numpy()
+            numbers = [vits.language_manager.name_to_id[name] for name in own.languages]
+            found["language"] = vits.emb_l.weight[numbers].numpy()
     return found
+
+
+def _speaker(vits: Any, name: str) -> torch.Tensor | None:
+    """What the library conditions a model on for a speaker, shape (1, channels, 1)."""
+    number, vector = vits._get_speaker_id_or_dvector(name)  # noqa: SLF001
+    known = {"speaker_ids": number, "d_vectors": vector}
+    return vits._get_speaker_conditioning(known, "emb_g", normalize_embedding=False)  # noqa: SLF001
 
 
 def _export(
     module: torch.nn.Module, inputs: dict[str, torch.Tensor], outputs: list[str], file: Path
 ) -> None:
-    free = {"tokens": {1: "tokens"}, "noise": {1: "two", 2: "tokens"}, "latent": {2: "frames"}}
-    free["noise"].pop(1)
+    free = {"tokens": {1: "tokens"}, "noise": {2: "tokens"}, "latent": {2: "frames"}}
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         torch.onnx.export(

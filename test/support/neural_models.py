@@ -42,11 +42,13 @@ PIPER_MEDIUM: dict[str, Any] = {
 """The decoder of a Piper voice of medium quality."""
 
 
-def make_vits(directory: Path, speakers: int = 0, **args: Any) -> Vits:
-    """A VITS of English letters, saved as `model.pth` and `config.json`."""
+def make_vits(directory: Path, speakers: int = 0, phonemes: bool = False, **args: Any) -> Vits:
+    """A VITS of English letters, or of phonemes, saved as `model.pth` and `config.json`."""
     config = VitsConfig(
-        text_cleaner="english_cleaners",
-        use_phonemes=False,
+        text_cleaner="phoneme_cleaners" if phonemes else "english_cleaners",
+        use_phonemes=phonemes,
+        phonemizer="espeak" if phonemes else "",
+        phoneme_language="en-us",
         languages=["en"],
         speakers=[f"speaker{number}" for number in range(speakers)],
         use_speaker_embedding=speakers > 0,

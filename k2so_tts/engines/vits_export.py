@@ -120,7 +120,7 @@ def export(model: Path, config: Path, quantization: str, directory: Path) -> Non
         raise ValueError("a VITS whose encoder has a sample rate of its own runs with torch only")
     decoder = own.decoder
     embeddings = _embeddings(vits, own)
-    np.savez(directory / EMBEDDINGS, **embeddings)
+    np.savez(directory / EMBEDDINGS, allow_pickle=False, **embeddings)
     conditions = {name: torch.from_numpy(rows[:1, :, None]) for name, rows in embeddings.items()}
     speaker = {name: value for name, value in conditions.items() if name == "speaker"}
     tokens = torch.randint(0, 2, (1, 100))

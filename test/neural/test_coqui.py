@@ -35,7 +35,7 @@ from k2so_tts.engines import (
 )
 from k2so_tts.engines.blocks import to_pcm
 from k2so_tts.engines.coqui import CoquiEngine
-from k2so_tts.engines.coqui_models import decoder_reach
+from k2so_tts.engines.coqui_models import Vits, decoder_reach
 from k2so_tts.engines.talker import Talker
 from k2so_tts.synthesis import Manner, Synthesis
 
@@ -156,9 +156,9 @@ def test_no_more_is_computed_for_a_block_than_it_depends_on(
 
 def test_the_first_block_is_a_chunk_and_closing_stops_the_work(vits: CoquiEngine) -> None:
     assert not streams(vits)
-    assert vits._model is not None
+    assert isinstance(vits._model, Vits)
     decoded = []
-    decoder: Any = vits._model.decoder  # type: ignore[attr-defined]
+    decoder = vits._model.decoder
     handle = decoder.register_forward_hook(lambda *_: decoded.append(1))
     blocks = vits.synthesise(TEXT, vits.default_voice, NORMAL)
     assert len(next(blocks).pcm) == CHUNK_FRAMES

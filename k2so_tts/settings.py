@@ -5,8 +5,8 @@ A parameter of a node, an option of an engine and `-o` on the command line are a
 
 from __future__ import annotations
 
-import math
 import os
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 Value = Any
 
 _TRUTH = {"true": True, "false": False}
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring = _BRIEF.maxother = 200
 
 
 class SettingError(ValueError):
@@ -59,11 +61,13 @@ class Setting:
             value = str(value)  # device:=5 is an index, and YAML takes it for a number
         fits = type(value) is type(self.default)
         if fits and self.low is not None and self.high is not None:
-            fits = math.isfinite(value) and self.low <= value <= self.high
+            fits = self.low <= value <= self.high
         if fits and self.paths and not (self.name_prefix and value.startswith(self.name_prefix)):
-            fits = all(path.exists() for path in paths_of(value))
+            fits = all(map(_exists, filter(None, value.split(os.pathsep))))
         if not fits or (self.choices and value not in self.choices):
-            raise SettingError(f"parameter '{self.name}' is {value!r}; allowed: {self.allowed}")
+            raise SettingError(
+                f"parameter '{self.name}' is {brief(value)}; allowed: {self.allowed}"
+            )
         return value
 
     def parse(self, text: str) -> Value:
@@ -74,6 +78,18 @@ class Setting:
             return self.check(type(self.default)(text))
         except (KeyError, SettingError, ValueError):
             return self.check(text)
+
+
+def brief(value: object) -> str:
+    """A value as messages show it: on one line, and shortened if it is long."""
+    return _BRIEF.repr(value)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, no path at all
+        return False
 
 
 def paths_of(value: str) -> list[Path]:

@@ -14,6 +14,8 @@ _CLAUSE_END = re.compile(r"[.!?…;:,][\"'”’)\]]*(?=\s)|[。！？、；：�
 IsEnd = Callable[[str, int], bool]
 _LONGEST_CLAUSE = 240
 """Characters without punctuation after which a stream is cut between words all the same."""
+_LONGEST_WORD = 4000
+"""Characters of a stream that are looked at, and after which it is cut anywhere."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,11 @@ class TextStream:
 
     def _clause_end(self, is_end: IsEnd) -> int | None:
         """Where the last complete clause that is not spoken yet ends, if there is one."""
-        rest = self._text[self._spoken :]
-        ends = [match.end() for match in _CLAUSE_END.finditer(rest) if rest[: match.end()].strip()]
+        rest = self._text[self._spoken : self._spoken + _LONGEST_WORD]
+        blank = len(rest) - len(rest.lstrip())
+        ends = [match.end() for match in _CLAUSE_END.finditer(rest) if match.end() > blank]
         if (end := next((end for end in reversed(ends) if is_end(rest, end)), None)) is not None:
             return self._spoken + end
         if len(rest) > _LONGEST_CLAUSE and (space := rest.rfind(" ")) > 0:
             return self._spoken + space
-        return None
+        return self._spoken + _LONGEST_WORD if len(rest) == _LONGEST_WORD else None

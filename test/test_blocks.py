@@ -154,25 +154,26 @@ def numbered(numbers: list[int]) -> dict[str, NDArray[np.int64]]:
 def test_what_was_computed_once_is_kept(cache: Path) -> None:
     asked: list[int] = []
     for _ in range(3):
-        assert cached_arrays("a/b.npz", lambda: numbered(asked))["number"].tolist() == [0]
+        kept = cached_arrays("a/b.npz", ["number"], lambda: numbered(asked))
+        assert kept["number"].tolist() == [0]
     assert [path.name for path in (cache / "a").iterdir()] == ["b.npz"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_file_is_made_again(cache: Path, damage: bytes | None) -> None:
     asked: list[int] = []
-    cached_arrays("b.npz", lambda: numbered(asked))
+    cached_arrays("b.npz", ["number"], lambda: numbered(asked))
     file = cache / "b.npz"
     file.write_bytes(file.read_bytes()[:-30] if damage is None else damage)
-    assert cached_arrays("b.npz", lambda: numbered(asked))["number"].tolist() == [0, 1]
-    assert cached_arrays("b.npz", lambda: numbered(asked))["number"].tolist() == [0, 1]
+    assert cached_arrays("b.npz", ["number"], lambda: numbered(asked))["number"].tolist() == [0, 1]
+    assert cached_arrays("b.npz", ["number"], lambda: numbered(asked))["number"].tolist() == [0, 1]
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(cache: Path) -> None:
     cache.write_text("a file, where a directory would have to be")
     asked: list[int] = []
-    cached_arrays("b.npz", lambda: numbered(asked))
-    assert cached_arrays("b.npz", lambda: numbered(asked))["number"].tolist() == [0, 1]
+    cached_arrays("b.npz", ["number"], lambda: numbered(asked))
+    assert cached_arrays("b.npz", ["number"], lambda: numbered(asked))["number"].tolist() == [0, 1]
 
 
 def made_by(names: list[str]) -> Callable[[Path], None]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from k2so_tts.ros.messages import (
     INT16,
+    LAST_NS,
     MOST_CHANNELS,
     RATES,
     MessageError,
@@ -21,6 +22,7 @@ from k2so_tts.ros.messages import (
     from_message,
     to_message,
     to_nanoseconds,
+    to_time,
 )
 
 CODES = {
@@ -94,7 +96,7 @@ def check_received(message: AudioStamped, received: Received) -> None:
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.binary(max_size=200), st.integers(*RATES), st.integers(0, 2**62), st.text(max_size=8))
+@given(st.binary(max_size=200), st.integers(*RATES), st.integers(0, LAST_NS), st.text(max_size=8))
 @example(b"", 22_050, 0, "")
 @example(b"\x00\x80\xff\x7f", 22_050, 0, "")
 def test_what_is_sent_is_received(raw: bytes, rate: int, stamp_ns: int, frame_id: str) -> None:
@@ -109,6 +111,11 @@ def test_what_is_sent_is_received(raw: bytes, rate: int, stamp_ns: int, frame_id
         1,
     )
     assert np.array_equal(received.samples[:, 0] * 32768, pcm)
+
+
+@pytest.mark.parametrize("past_ns", [0, 1, 10**18, 2**80])
+def test_a_moment_that_no_message_can_hold_is_the_last_one(past_ns: int) -> None:
+    assert to_nanoseconds(to_time(LAST_NS + past_ns)) == LAST_NS
 
 
 @pytest.mark.parametrize("sample_format", sorted(FIELDS))

@@ -7,13 +7,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+
+from k2so_tts.settings import brief
 
 Arrays = Mapping[str, NDArray[Any]]
 Opened = TypeVar("Opened")
@@ -27,20 +28,21 @@ def cache_directory() -> Path:
     return Path(home).expanduser() / "k2so_tts"
 
 
-def cached_arrays(name: str, compute: Callable[[], Arrays]) -> Arrays:
-    """What `compute` gives, or gave once: it is kept in the file `name` of the cache.
+def cached_arrays(name: str, keys: Iterable[str], compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays `keys` that `compute` gives, or gave once: they are kept in the file `name` of the
+    cache.
 
-    A file that is damaged is made again. A file appears as a whole or not at all. Where nothing
-    can be written, nothing is kept.
+    A file that is damaged, or not one of ours, is made again; nothing in it is executed. A file
+    appears as a whole or not at all. Where nothing can be written, nothing is kept.
     """
     path = cache_directory() / name
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            return {key: file[key] for key in keys}
     except FileNotFoundError:
         pass
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
-        _logger.warning("%s is damaged (%s): it is made again", path, error)
+    except Exception as error:  # noqa: BLE001 - numpy and zipfile raise what a file makes them
+        _logger.warning("%s is damaged (%s): it is made again", path, brief(error))
     arrays = compute()
     try:
         _write(path, arrays)
@@ -62,7 +64,7 @@ def cached_directory(
         try:
             return read(path)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
-            _logger.warning("%s is damaged (%s): it is made again", path, error)
+            _logger.warning("%s is damaged (%s): it is made again", path, brief(error))
             shutil.rmtree(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as temporary:

@@ -258,7 +258,11 @@ class Xtts(Model):
         key = hashlib.sha256(f"{self._identity()} {manner} {config.sound_norm_refs}".encode())
         for path in recordings:
             key.update(hashlib.sha256(path.read_bytes()).digest())
-        arrays = cached_arrays(f"voices/{key.hexdigest()}.npz", lambda: self._condition(recordings))
+        arrays = cached_arrays(
+            f"voices/{key.hexdigest()}.npz",
+            ("latents", "embedding"),
+            lambda: self._condition(recordings),
+        )
         return torch.from_numpy(arrays["latents"]), torch.from_numpy(arrays["embedding"])
 
     def _condition(self, recordings: Sequence[Path]) -> dict[str, NDArray[Any]]:

@@ -18,6 +18,7 @@ from k2so_tts.audio import Block, Mark
 from k2so_tts.engines import Prosody, UnknownVoice, Voice, match_voice
 from k2so_tts.engines.espeak_process import MARK
 from k2so_tts.engines.process import LibraryProcess
+from k2so_tts.settings import brief
 
 LIBRARY = "libespeak-ng.so.1"
 STALL_SECONDS = 5.0
@@ -68,9 +69,9 @@ class EspeakEngine:
         base, plus, variant = name.partition("+")
         found = self._by_language.get(base.lower()) or match_voice(self._voices, base)
         if found is None:
-            raise UnknownVoice(f"espeak-ng has no voice or language {base!r}")
+            raise UnknownVoice(f"espeak-ng has no voice or language {brief(base)}")
         if plus and variant not in self._variants:
-            raise UnknownVoice(f"espeak-ng has no voice variant {variant!r}")
+            raise UnknownVoice(f"espeak-ng has no voice variant {brief(variant)}")
         return found + plus + variant
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:

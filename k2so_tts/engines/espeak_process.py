@@ -28,6 +28,8 @@ from typing import Any
 RECORD = struct.Struct("<cI")
 MARK = struct.Struct("<II")
 LENGTH = struct.Struct("<I")
+MOST_BYTES = 1 << 28
+"""In a request or a record: more than 10 million characters as JSON take."""
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 _DONT_EXIT = 0x8000
@@ -36,6 +38,7 @@ _RATE, _PITCH = 1, 3
 _EVENT_END_OF_LIST, _EVENT_WORD, _EVENT_END = 0, 1, 5
 _BUFFER_MS = 60
 _NORMAL_WPM, _SLOWEST_WPM = 175, 80
+_READ_BYTES = 1 << 16
 _CPU_SECONDS = 600
 _UNDISTURBED_SECONDS = 0.02
 """Before the next child is made: forking would keep a core from the first sound of this one."""
@@ -219,7 +222,7 @@ def _speak(lib: ctypes.CDLL, rate: int, request: dict[str, Any], out: socket.soc
 def _read_exactly(connection: socket.socket, size: int) -> bytes:
     data = bytearray()
     while len(data) < size:
-        part = connection.recv(size - len(data))
+        part = connection.recv(min(size - len(data), _READ_BYTES))
         if not part:
             raise EOFError("the request ended early")
         data += part
@@ -228,6 +231,8 @@ def _read_exactly(connection: socket.socket, size: int) -> bytes:
 
 def read_request(connection: socket.socket) -> dict[str, Any]:
     (size,) = LENGTH.unpack(_read_exactly(connection, LENGTH.size))
+    if size > MOST_BYTES:
+        raise EOFError(f"the request is of {size} bytes; allowed: {MOST_BYTES}")
     request: dict[str, Any] = json.loads(_read_exactly(connection, size))
     return request
 

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 from k2so_tts.engines import EngineError, EngineUnavailable
-from k2so_tts.engines.espeak_process import LENGTH, RECORD
+from k2so_tts.engines.espeak_process import LENGTH, MOST_BYTES, RECORD
 
 _READ_BYTES = 1 << 16
 
@@ -82,7 +82,7 @@ class LibraryProcess:
                 connection.sendall(LENGTH.pack(len(body)) + body)
                 for kind, record in _Records(connection):
                     if kind == b"X":
-                        raise EngineError(record.decode())
+                        raise EngineError(record.decode(errors="replace"))
                     yield kind, record
                     if kind == b".":
                         return
@@ -116,7 +116,8 @@ class LibraryProcess:
             kind, body = b"X", str(error).encode()
         if kind != b"R":
             self._stop()
-            raise EngineUnavailable(f"{self._name} can't be used: {body.decode()}; {self._remedy}")
+            said = body.decode(errors="replace")
+            raise EngineUnavailable(f"{self._name} can't be used: {said}; {self._remedy}")
         return body
 
     def _stop(self) -> None:
@@ -164,6 +165,8 @@ class _Records:
         while True:
             if len(self._data) >= RECORD.size:
                 kind, size = RECORD.unpack_from(self._data)
+                if size > MOST_BYTES:
+                    raise OSError(f"a record of {size} bytes; allowed: {MOST_BYTES}")
                 if len(self._data) >= RECORD.size + size:
                     body = bytes(self._data[RECORD.size : RECORD.size + size])
                     del self._data[: RECORD.size + size]

@@ -193,6 +193,8 @@ class WavDevice(ClockedDevice):
         self._heard = False
         self._failed = False
         try:
+            if Path(path).is_fifo():
+                raise DeviceError(f"device 'wav:{path}' is a pipe; allowed: a file")
             self._file = wave.open(Path(path).open("wb"), "wb")  # noqa: SIM115
         except OSError as error:
             raise DeviceError(f"device 'wav:{path}': {error.strerror or error}") from error

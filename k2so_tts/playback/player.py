@@ -24,6 +24,7 @@ _QUIET_CHUNKS = 2
 _VOLUME_SECONDS = 0.02
 _MOST_SOURCES = 64
 _MOST_COMMANDS = 1024
+_MOST_TRACKS = 256
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ class Player:
     ) -> bool:
         """Take a chunk, shape (frames, channels); without frames it is the end marker.
 
-        False when it was refused because `max_buffer` seconds wait already.
+        False when it was refused because it is longer than `max_buffer` seconds, or so much, or
+        too many utterances, wait already.
         """
         with self._receiving:
             known = self._source(source)
@@ -236,8 +238,13 @@ class Player:
         if not track.timeline.frames:
             known.track = None
 
-    def _is_full(self) -> bool:
-        return self.buffered_seconds > self.max_buffer or len(self._inbox) > _MOST_COMMANDS
+    def _is_full(self, seconds: float) -> bool:
+        """Whether a chunk of `seconds` is too much, for what waits already or by itself."""
+        return (
+            max(seconds, self.buffered_seconds) > self.max_buffer
+            or len(self._inbox) > _MOST_COMMANDS
+            or len(self._active) > _MOST_TRACKS
+        )
 
     def _take(
         self, known: _Source, stamp_ns: int, audio_format: AudioFormat, samples: Samples
@@ -247,7 +254,7 @@ class Player:
         track.patience = _QUIET_CHUNKS * len(samples) / audio_format.rate
         if known.sends_markers or track.timeline.exact:
             track.patience = self._stream_timeout
-        if not track.stopped and self._is_full():
+        if not track.stopped and self._is_full(len(samples) / audio_format.rate):
             self._refuse(known, track, len(samples))
             return False
         placed = self._place(track, stamp_ns, samples)

@@ -175,8 +175,8 @@ class AudioPlayer(Node):
             self._clocks.note(source, received.stamp_ns, sent_ns, arrived_ns)
         if not accepted:
             self.get_logger().warning(
-                f"'audio' comes faster than it can be heard: more than "
-                f"{self._settings['max_buffer']:g} s (max_buffer) are waiting; it is refused",
+                f"'audio' comes faster than it can be heard: no more than "
+                f"{self._settings['max_buffer']:g} s (max_buffer) may wait; it is refused",
                 throttle_duration_sec=_LOG_SECONDS,
             )
 

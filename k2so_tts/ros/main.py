@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from k2so_tts.engines import EngineError
@@ -65,7 +66,7 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    spinning = threading.Thread(target=executor.spin, name="executor", daemon=True)
+    spinning = threading.Thread(target=_spin, args=[executor, node], name="executor", daemon=True)
     spinning.start()
     while not (stop.wait(_LOOK_SECONDS) or node.broken):
         pass
@@ -78,3 +79,14 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
         sys.stderr.write(f"{name}: {node.broken}; starts anew\n")
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - itself, as it was started
     return 0
+
+
+def _spin(executor: SingleThreadedExecutor, node: Node) -> None:
+    """Serve a node to its end, past a request that rclpy, or a callback, fails at."""
+    while executor.context.ok():
+        try:
+            executor.spin()
+        except Exception as error:  # noqa: BLE001, PERF203 - whatever a request leads to
+            node.get_logger().error(f"a request was left out: {type(error).__name__}: {error}")
+        else:
+            return

@@ -55,6 +55,8 @@ _FIELDS = {
     32: ("uint8_data", np.uint8, 2.0**-7, 128.0),
 }
 """PortAudio's format flags: the field that holds the samples, their type, scale and zero."""
+LAST_NS = 2**31 * NANOSECONDS - 1
+"""The last moment that a `Time` can hold."""
 SAMPLE_FIELDS = tuple(name for name, *_ in _FIELDS.values())
 
 
@@ -115,7 +117,8 @@ def playhead_qos() -> QoSProfile:
 
 
 def to_time(nanoseconds: int) -> Time:
-    seconds, rest = divmod(nanoseconds, NANOSECONDS)
+    """A moment, or the last one that can be told."""
+    seconds, rest = divmod(min(nanoseconds, LAST_NS), NANOSECONDS)
     return Time(sec=seconds, nanosec=rest)
 
 

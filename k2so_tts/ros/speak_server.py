@@ -38,12 +38,14 @@ from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
 from k2so_tts.ros.speaker import Speaker
 from k2so_tts.ros.speech import Speech
 from k2so_tts.ros.voices import Voices, engine_parameters, fallback_of
+from k2so_tts.settings import brief
 from k2so_tts.synthesis import Synthesis
 from k2so_tts.text import TextStream, clean
 
 _JOIN_SECONDS = 2.0
 _DELIVER_SECONDS = 1.0
 _RESULT_SECONDS = 30
+_LOG_SECONDS = 5.0
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 """What rmw calls the node of an endpoint that it has discovered before the node."""
 
@@ -168,7 +170,7 @@ class SpeakServer(Node):
         try:
             self._voices.voice_for(goal.language)
         except UnknownVoice as error:
-            return f"language is {goal.language!r}: {error}; see 'k2so-tts voices'"
+            return f"language is {brief(goal.language)}: {error}; see 'k2so-tts voices'"
         return self._busy()
 
     def _busy(self) -> str | None:
@@ -244,7 +246,15 @@ class SpeakServer(Node):
             return
         if stream is None or (stream.ended and not stream.cancelled):
             stream = self._stream = self._open_stream()
-        stream.feed(message.data)
+        longest = self._settings["max_text_length"]
+        room = max(0, longest - len(stream.text))
+        if len(message.data) > room and not stream.cancelled:
+            self.get_logger().warning(
+                f"what is above {longest} characters (max_text_length) of a streamed text is left "
+                "out",
+                throttle_duration_sec=_LOG_SECONDS,
+            )
+        stream.feed(message.data[:room])
 
     def _open_stream(self) -> TextStream:
         stream = TextStream(self._settings["stream_timeout"])
@@ -319,7 +329,7 @@ class SpeakServer(Node):
             if self._latency.last is not None:
                 self._latency_topic.publish(Float32(data=self._latency.last))
         if reason is not None:
-            self.get_logger().warning(f"ended after {text!r}: {reason}")
+            self.get_logger().warning(f"ended after {brief(text)}: {reason}")
         goal = self._goals.get(speech.key)
         if goal is not None:
             goal.result.set_result((outcome, text))

@@ -364,7 +364,9 @@ def test_a_full_buffer_is_played_however_deep_it_should_be(depth: int) -> None:
 
 def test_an_utterance_refused_as_a_whole_leaves_no_trace() -> None:
     bench = Bench(PlayerSettings(device="null", max_buffer=1.0))
-    end = bench.say(ones(2 * RATE), end=False)
+    end = 2 * RATE
+    for frame in range(0, end, RATE):
+        assert bench.send(ones(RATE), frame)
     bench.send(NOTHING, end)
     bench.render()
     assert not bench.send(ones(CHUNK), end)

@@ -7,6 +7,9 @@ import soxr
 
 from k2so_tts.audio import AudioFormat, Samples
 
+_AT_ONCE = 32_768
+"""Frames: a resampler keeps the memory that the most it was ever given at once took."""
+
 
 def map_channels(samples: Samples, channels: int) -> Samples:
     """Spread or mix the channels of `samples`, shape (frames, n), over `channels` channels.
@@ -48,12 +51,19 @@ class Converter:
     def convert(self, samples: Samples) -> Samples:
         """What is ready after `samples`, shape (frames, channels of the source)."""
         if self._resampler is not None:
-            samples = self._resampler.resample_chunk(np.ascontiguousarray(samples))
+            whole = np.ascontiguousarray(samples)
+            parts = (whole[at : at + _AT_ONCE] for at in range(0, max(1, len(whole)), _AT_ONCE))
+            samples = _clipped(np.concatenate([*map(self._resampler.resample_chunk, parts)]))
         return map_channels(samples, self._target.channels)
 
     def flush(self) -> Samples:
         """What was held back; the stream has ended."""
         rest = self._empty
         if self._resampler is not None:
-            rest = self._resampler.resample_chunk(rest, last=True)
+            rest = _clipped(self._resampler.resample_chunk(rest, last=True))
         return map_channels(rest, self._target.channels)
+
+
+def _clipped(samples: Samples) -> Samples:
+    """A resampler overshoots where a sound at full scale jumps."""
+    return np.clip(samples, -1.0, 1.0, out=samples)

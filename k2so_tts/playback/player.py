@@ -13,7 +13,7 @@ import numpy as np
 
 from k2so_tts.audio import AudioFormat, Samples, frames_to_ns
 from k2so_tts.playback.buffer import FADE_SECONDS, JitterBuffer, State
-from k2so_tts.playback.convert import Converter
+from k2so_tts.playback.convert import Converter, map_channels
 from k2so_tts.playback.output import Output
 from k2so_tts.playback.report import Listener, Passage, Reporter
 from k2so_tts.playback.timeline import Timeline
@@ -24,7 +24,9 @@ _QUIET_CHUNKS = 2
 _VOLUME_SECONDS = 0.02
 _MOST_SOURCES = 64
 _MOST_COMMANDS = 1024
-_MOST_TRACKS = 256
+_MOST_TRACKS = 128
+_MOST_CHANNELS = 2
+"""No device is opened with more: what has more is mixed before it costs time and memory."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Player:
         self._receiving = threading.Lock()
         self._rendering = threading.Lock()
         self._inbox: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
+        self._sent = self._pushed = 0
+        """Frames at the device's rate that were put into the inbox, and taken out of it."""
         self._active: list[Track] = []
         self._gain = settings.volume
         self._scratch = np.zeros((0, 0), np.float32)
@@ -153,7 +157,8 @@ class Player:
     @property
     def buffered_seconds(self) -> float:
         """Audio received and not heard yet, of all sources together."""
-        return sum(track.buffer.buffered / track.rate for track in list(self._active))
+        pushed = sum(track.buffer.buffered / track.rate for track in list(self._active))
+        return pushed + (self._sent - self._pushed) / max(1, self._format.rate)
 
     @property
     def idle(self) -> bool:
@@ -178,9 +183,12 @@ class Player:
         False when it was refused because it is longer than `max_buffer` seconds, or so much, or
         too many utterances, wait already.
         """
+        channels = min(audio_format.channels, _MOST_CHANNELS)
+        audio_format = AudioFormat(audio_format.rate, channels)
         with self._receiving:
             known = self._source(source)
             if len(samples):
+                samples = map_channels(samples, channels)
                 accepted = self._take(known, stamp_ns, audio_format, samples)
             else:
                 accepted = True
@@ -259,7 +267,7 @@ class Player:
             return False
         placed = self._place(track, stamp_ns, samples)
         if len(placed) and not track.stopped:
-            self._command(self._push, track, track.converter.convert(placed))
+            self._send(self._push, track, track.converter.convert(placed))
         return True
 
     def _track_for(self, known: _Source, stamp_ns: int, audio_format: AudioFormat) -> Track:
@@ -308,18 +316,27 @@ class Player:
         timeline = track.timeline
         if stamp_ns is not None and timeline.exact is not False and not track.stopped:
             missing = timeline.frame_at(stamp_ns) - timeline.frames
+            room = max(0.0, self.max_buffer - self.buffered_seconds)
+            missing = min(missing, int(room * timeline.format.rate))
             if missing > 1:
-                missing = min(missing, int(self.max_buffer * timeline.format.rate))
                 self.counters.lost_frames += missing
                 concealed = track.converter.convert(timeline.conceal(missing))
-                self._command(self._push, track, concealed)
-        self._command(self._finish, track, track.converter.flush(), stamp_ns is None)
+                self._send(self._push, track, concealed)
+        self._send(self._finish, track, track.converter.flush(), stamp_ns is None)
+
+    def _send(
+        self, function: Callable[..., None], track: Track, samples: Samples, *rest: object
+    ) -> None:
+        """A command that takes frames along, which count as buffered from now on."""
+        self._sent += len(samples)
+        self._command(function, track, samples, *rest)
 
     def _command(self, function: Callable[..., None], *arguments: object) -> None:
         """Have something done in the rendering thread, which owns the buffers."""
         self._inbox.append((function, arguments))
 
     def _push(self, track: Track, samples: Samples) -> None:
+        self._pushed += len(samples)
         track.buffer.push(samples)
         if not track.queued:
             track.queued = True

@@ -184,4 +184,4 @@ def _samples(audio: Audio) -> Samples:
     samples *= np.float32(scale)
     if dtype is np.float32 and not np.isfinite(samples).all():
         raise MessageError(f"{name} holds a value that is NaN or infinite; allowed: finite ones")
-    return np.clip(samples, -1.0, 1.0).reshape(-1, channels)
+    return np.clip(samples, -1.0, 1.0, out=samples).reshape(-1, channels)

@@ -85,7 +85,9 @@ class Sandbox:
         """
         for _ in range(2):
             old = self.observer.diagnostics["/speak_server"]
-            self.observer.wait(lambda old=old: self.observer.diagnostics["/speak_server"] is not old)
+            self.observer.wait(
+                lambda old=old: self.observer.diagnostics["/speak_server"] is not old
+            )
         return self.ends()
 
     def is_well(self) -> None:
@@ -124,7 +126,7 @@ def texts(canary: Path) -> dict[str, str]:
     return {
         "substitution": f"$({run}) `{run}`",
         "separators": f"; {run} ; | {run} & {run} && {run} || {run} # > {canary}",
-        "quotes": f"'; {run}; ' \"; {run}; \" \\\"; {run}",
+        "quotes": f'\'; {run}; \' "; {run}; " \\"; {run}',
         "lines": f"hello\n{run}\r\n{run}\n",
         "options": f"--phonout={canary} -w {canary} -f /etc/passwd",
         "escape sequences": "\x1b]0;title\x07 \x1b[2J \x9b31m \x00 \x7f",
@@ -308,7 +310,9 @@ def test_a_streamed_text_is_no_longer_than_a_goal_may_be(sandbox: Sandbox) -> No
         publisher.publish(String(data=piece))
     observer.wait(lambda: sandbox.ends() > ends)
     assert 0 < frames() < 1.2 * whole
-    observer.wait(lambda: any("(max_text_length) of a streamed" in line.msg for line in observer.log))
+    observer.wait(
+        lambda: any("(max_text_length) of a streamed" in line.msg for line in observer.log)
+    )
     assert observer.set_parameter("speak_server", "max_text_length", 100_000).successful
     sandbox.is_well()
     observer.node.destroy_publisher(publisher)

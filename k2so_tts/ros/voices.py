@@ -23,7 +23,7 @@ from k2so_tts.engines.pool import LOADING, Pool, Recipe, describe
 from k2so_tts.engines.talker import Talker
 from k2so_tts.ros.diagnostics import Health
 from k2so_tts.ros.server_parameters import RATE, VOLUME
-from k2so_tts.settings import Setting, SettingError
+from k2so_tts.settings import Setting, SettingError, brief
 from k2so_tts.synthesis import Manner
 
 
@@ -207,7 +207,7 @@ def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:
 def _engine_options(parameter: str, name: str) -> Mapping[str, Setting]:
     if name not in engine_names():
         allowed = " | ".join(engine_names())
-        raise SettingError(f"parameter '{parameter}' is {name!r}; allowed: {allowed}")
+        raise SettingError(f"parameter '{parameter}' is {brief(name)}; allowed: {allowed}")
     return engine_options(name)
 
 
@@ -221,7 +221,7 @@ def _find(engine: Engine, parameter: str, name: str) -> str:
         return engine.find_voice(name)
     except UnknownVoice as error:
         raise SettingError(
-            f"parameter '{parameter}' names {name!r}: {error}; allowed: see 'k2so-tts voices'"
+            f"parameter '{parameter}' names {brief(name)}: {error}; allowed: see 'k2so-tts voices'"
         ) from error
 
 
@@ -231,7 +231,7 @@ def _parse_aliases(text: str) -> dict[str, str]:
         alias, equals, voice = (piece.strip() for piece in part.partition("="))
         if not (alias and equals and voice):
             raise SettingError(
-                f"parameter 'voice_aliases' holds {part!r}; allowed: 'alias=voice, alias=voice'"
+                f"parameter 'voice_aliases' holds {brief(part)}; allowed: 'alias=voice, alias=voice'"
             )
         aliases[alias] = voice
     return aliases

@@ -96,7 +96,7 @@ class Sandbox:
 
 
 @pytest.fixture(scope="module")
-def sandbox(ros_domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     root = tmp_path_factory.mktemp("hostile")
     watch, folder = root / "watch", root / "robot"
     watch.mkdir()

@@ -81,3 +81,10 @@ def test_channels_are_spread_or_averaged(
     samples = np.array([present, np.negative(present)], np.float32)
     mapped = map_channels(samples, wanted)
     np.testing.assert_array_equal(mapped, np.array([expected, np.negative(expected)], np.float32))
+
+
+def test_a_resampler_that_overshoots_is_clipped() -> None:
+    square = np.sign(np.sin(np.arange(4000) / 20)).astype(np.float32)[:, np.newaxis]
+    converter = Converter(AudioFormat(8000), AudioFormat(48_000))
+    sound = np.concatenate([converter.convert(square), converter.flush()])
+    assert np.abs(sound).max() == 1.0

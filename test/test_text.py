@@ -103,6 +103,8 @@ def known(stream: TextStream) -> list[Segment]:
         (["\n\n"], []),
         (["no end yet " * 22], ["no end yet " * 21 + "no end yet"]),
         (["x" * 1000], []),
+        (["x" * 5000], ["x" * 4000]),
+        (["\n" * 9000, "x"], ["\n" * 4000] * 2),
     ],
 )
 def test_a_clause_can_be_spoken_once_it_is_complete(pieces: list[str], first: list[str]) -> None:

@@ -231,7 +231,8 @@ def _parse_aliases(text: str) -> dict[str, str]:
         alias, equals, voice = (piece.strip() for piece in part.partition("="))
         if not (alias and equals and voice):
             raise SettingError(
-                f"parameter 'voice_aliases' holds {brief(part)}; allowed: 'alias=voice, alias=voice'"
+                f"parameter 'voice_aliases' holds {brief(part)}; "
+                "allowed: 'alias=voice, alias=voice'"
             )
         aliases[alias] = voice
     return aliases

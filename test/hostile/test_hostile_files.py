@@ -127,7 +127,7 @@ def test_a_record_of_gigabytes_is_an_error(size: int) -> None:
 def test_an_error_that_is_no_text_is_one_all_the_same() -> None:
     mad = process(RECORD.pack(b"X", 3) + b"\xff\xfeb")
     mad.start()
-    with pytest.raises(EngineError, match="b$"):
+    with pytest.raises(EngineError, match=r"b$"):
         list(mad.ask({}))
     mad.close()
     with pytest.raises(EngineUnavailable):

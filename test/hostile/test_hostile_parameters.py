@@ -49,7 +49,7 @@ STRINGS = [
     "wav:/proc/self/mem/no",
     "tts_models/../../etc/passwd",
 ]
-VALUES = [
+VALUES: list[Any] = [
     *STRINGS,
     *(True, False, 0, 1, -1, 2**63 - 1, -(2**63), 65_536, 0.0, 0.5, 1.0, -1.0, 1e308, 5e-324),
     *(float("nan"), float("inf"), float("-inf"), [1, 2], [0.5], ["a", "b"], [True], [b"\xff"], []),
@@ -94,8 +94,10 @@ def test_a_node_outlives_any_parameter(observer: Observer, node: str, tmp_path: 
     rng = random.Random(f"{node} {SEED}")
     names = [setting.name for setting in NODES[node]]
     own = {setting.name: setting for setting in NODES[node]}
-    player, server = {"device": "null"}, {"engine": "piper"}  # which is not there: espeak speaks
-    with running("audio_player", **player) as one, running("speak_server", **server) as other:
+    with (
+        running("audio_player", device="null") as one,
+        running("speak_server", engine="piper") as other,  # it can't be used: espeak speaks
+    ):
         observer.wait_for_nodes()
         before = current(observer, node, names)
         for number in range(ROUNDS):

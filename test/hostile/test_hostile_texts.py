@@ -84,10 +84,8 @@ class Sandbox:
         the next one is not.
         """
         for _ in range(2):
-            old = self.observer.diagnostics["/speak_server"]
-            self.observer.wait(
-                lambda old=old: self.observer.diagnostics["/speak_server"] is not old
-            )
+            self.observer.diagnostics.pop("/speak_server", None)
+            self.observer.wait(lambda: "/speak_server" in self.observer.diagnostics)
         return self.ends()
 
     def is_well(self) -> None:

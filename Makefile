@@ -55,8 +55,10 @@ neural: build $(neural)/.neural ## the set-up, and the neural engines in an envi
 test-neural: neural .venv/.debian-test $(venv)/.test ## the set-up, then the tests of the neural engines
 	@export K2SO_NEURAL=1 && . ./env.sh && pytest test/neural $(PYTEST_ARGS)
 
-bench-neural: neural $(venv)/.test ## the set-up, then measure the neural engines at real size
-	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py
+bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the neural engines at real size
+	@mkdir -p $(log)
+	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py --json $(log)/neural.json
+	@. ./env.sh && exec python benchmarks/neural.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
 
 lint: $(venv)/.test ## ruff and mypy
 	@$(venv)/bin/ruff check

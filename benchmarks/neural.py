@@ -1,9 +1,10 @@
-"""The neural engines at real size: first audio, speed, cancel and memory, whole and streamed.
+"""The neural voices at real size: first audio, speed, memory, loading and likeness, in one run.
 
 Models have random weights (they cost what trained ones cost) and speak at a natural pace, about 15
 letters a second. `whole` is the traditional way: the library makes the whole text, then it is
-heard. `streamed` goes through `Synthesis`, as the nodes do. Each is measured in a process of its
-own. Run it with `make bench-neural`.
+heard. All else goes through `Synthesis`, as in the nodes: block by block as it is made, or from
+disk. Each way is measured in a process of its own. Run it with `make bench-neural`; `--read FILE`
+shows what an earlier run has left with `--json FILE`, and `--plot FILE` draws it (matplotlib).
 """
 
 from __future__ import annotations
@@ -13,21 +14,29 @@ import json
 import os
 import platform
 import resource
+import site
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import psutil
+from rich.console import Console
+from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 
+from k2so_tts.engines import NORMAL
+from k2so_tts.engines.cache import cache_directory
+from k2so_tts.engines.phrases import Phrases
 from k2so_tts.engines.pool import Recipe, load
 from k2so_tts.engines.talker import Talker
 from k2so_tts.synthesis import Manner, Synthesis
@@ -45,11 +54,9 @@ SENTENCES = (
 COUNTS = {1: 3, 2: 3, 8: 1}
 """Texts, by their number of sentences, and how often each is spoken: the median counts."""
 PREBUFFER = 3
-PACE = 3.0
+PACE = 1.6
 CANCELS = 8
 PATIENCE = 300.0
-BAR_PERCENT, BAR_CANCEL_S = 97.0, 1.0
-ENGINES = ("coqui", "piper")
 REAL_SIZE: dict[str, Any] = {
     "hidden_channels": 192,
     "hidden_channels_ffn_text_encoder": 768,
@@ -58,14 +65,39 @@ REAL_SIZE: dict[str, Any] = {
     "num_layers_flow": 4,
     "upsample_initial_channel_decoder": 512,
     "length_scale": PACE,
+    "inference_noise_scale_dp": 0.0,
 }
+SEED = 1
+COQUI: dict[str, Any] = {"device": "cpu", "seed": SEED}
+WHOLE, PIPER_WHOLE, CACHED = "torch fp32, whole", "Piper, whole", "ONNX int8, said before"
+INT8 = "ONNX int8, streamed"
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    WHOLE: ("coqui", COQUI),
+    "torch fp32, streamed": ("coqui", COQUI),
+    "ONNX fp32, streamed": ("coqui", {**COQUI, "runtime": "onnx"}),
+    INT8: ("coqui", {**COQUI, "runtime": "onnx", "quantization": "int8"}),
+    CACHED: ("coqui", {**COQUI, "runtime": "onnx", "quantization": "int8"}),
+    PIPER_WHOLE: ("piper", {}),
+    "Piper, streamed": ("piper", {}),
+}
+"""What is measured, and the engine and the options that it takes."""
+SEED_FIGURES = {"whole": 5.2, "by sentence": 1.01, "streamed": 0.16}
+"""K-2SO's own voice: seconds to the first word of 7.6 s of speech (and 22 s to load, 1.8 GB)."""
+SEED_LOAD_S, SEED_MIB = 22.0, 1800.0
 
 
 @dataclass
 class Measured:
-    """What one process measured. Times in seconds by the number of sentences, memory in MiB."""
+    """What one process measured. Times in seconds by the number of sentences, memory in MiB.
+
+    `load_s` is from the start of the process until the first chunk could be made; `steps_s` are
+    what that is made of. `distance_db` is the log-spectral distance to torch's whole text.
+    """
 
     load_s: float = 0.0
+    cold_s: float = 0.0
+    convert_s: float = 0.0
+    steps_s: dict[str, float] = field(default_factory=dict)
     first_s: dict[int, float] = field(default_factory=dict)
     factor: dict[int, float] = field(default_factory=dict)
     prebuffer_s: dict[int, float] = field(default_factory=dict)
@@ -73,131 +105,313 @@ class Measured:
     cancel_s: float = 0.0
     loaded_mib: float = 0.0
     peak_mib: float = 0.0
+    file_mib: float = 0.0
+    distance_db: float | None = None
 
 
 def main() -> int:
     """Measure and print. The exit code is 1 when a bar was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", choices=ENGINES, help="only this one")
-    parser.add_argument("--measure", choices=tuple(MEASURES), help=argparse.SUPPRESS)
-    parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, help="write every figure into this file")
+    parser.add_argument("--read", type=Path, help="show what is in such a file")
+    parser.add_argument("--plot", type=Path, help="draw the figures into this file")
+    parser.add_argument("--task", choices=tuple(TASKS), help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=tuple(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        json.dump(asdict(MEASURES[options.measure](options.engine, options.model)), sys.stdout)
+    if options.task:
+        json.dump(TASKS[options.task](options.way, options.models, options.began), sys.stdout)
         return 0
-    print(
-        f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-        f"Python {platform.python_version()}\n"
-    )
-    missed = False
-    for engine in [options.engine] if options.engine else ENGINES:
-        with tempfile.TemporaryDirectory() as directory:
-            in_process(["--engine", engine, "--measure", "make", "--model", directory])
-            measured = [
-                in_process(["--engine", engine, "--measure", way, "--model", directory])
-                for way in ("whole", "streamed")
-            ]
-        missed = report(engine, *measured) or missed
-    return int(missed)
+    results = json.loads(options.read.read_text()) if options.read else measure()
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    show(results)
+    if options.plot:
+        plot(results, options.plot)
+    missed = [bar for bar, holds in bars(results["ways"]).items() if not holds]
+    for bar in missed:
+        print(f"missed: {bar}")
+    return int(bool(missed))
 
 
-def in_process(arguments: list[str]) -> Any:
-    """Run this program with `arguments`; what it measured."""
-    command = [sys.executable, __file__, *arguments]
+def measure() -> dict[str, Any]:
+    """Everything, in processes of its own."""
+    facts = f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    results: dict[str, Any] = {"machine": f"{facts}, load {os.getloadavg()[0]:.1f}", "ways": {}}
+    with tempfile.TemporaryDirectory() as directory:
+        models = Path(directory)
+        os.environ["XDG_CACHE_HOME"] = str(models / "cache")
+        in_process("make", WHOLE, models)
+        for way in WAYS:
+            convert_s = in_process("load", way, models)["load_s"] if way != CACHED else 0.0
+            forget([models, *map(Path, site.getsitepackages()), *map(Path, sys.path)])
+            cold_s = in_process("load", way, models)["load_s"]
+            task = {CACHED: "cached", WHOLE: "whole", PIPER_WHOLE: "whole"}.get(way, "streamed")
+            found = in_process(task, way, models)
+            results["ways"][way] = {**found, "cold_s": cold_s, "convert_s": convert_s}
+            print(f"{way}: measured", file=sys.stderr)
+        for way, distance in in_process("distances", WHOLE, models).items():
+            results["ways"][way]["distance_db"] = distance
+    return results
+
+
+def in_process(task: str, way: str, models: Path) -> Any:
+    """Run a task in a process; what it found."""
+    command = [sys.executable, __file__, "--task", task, "--way", way, "--models", str(models)]
+    command += ["--began", str(time.monotonic())]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=3 * PATIENCE)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def report(engine: str, whole: Any, streamed: Any) -> bool:
-    """Print a table; whether a bar was missed."""
-    print(f"## {engine}\n")
-    print("| sentences | whole ms | streamed ms | earlier % | factor whole | streamed | gaps |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    earlier = 0.0
-    for count in map(str, COUNTS):
-        first, later = streamed["first_s"][count], whole["first_s"][count]
-        earlier = 100 * (1 - first / later)
-        gaps = streamed["gaps"][count]
-        needed = f" (none with {streamed['prebuffer_s'][count]:.1f} s)" if gaps else ""
-        print(
-            f"| {count} | {1000 * later:.0f} | {1000 * first:.0f} | {earlier:.1f} "
-            f"| {whole['factor'][count]:.2f} | {streamed['factor'][count]:.2f} | {gaps}{needed} |"
+def forget(directories: Iterable[Path]) -> None:
+    """Have the kernel forget what it has read of the files in some directories."""
+    os.sync()
+    for directory in directories:
+        for path in directory.rglob("*") if directory.is_dir() else ():
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(descriptor)
+
+
+def show(results: Mapping[str, Any]) -> None:
+    console = Console(width=140)
+    console.print(results["machine"], "\n")
+    ways = results["ways"]
+    table = Table("first audio, ms", *(f"{count} sentences" for count in COUNTS), "factor, 8")
+    for heading in ("of torch's time", "dB from torch", "gaps, 8", "cancel s"):
+        table.add_column(heading)
+    for way, found in ways.items():
+        factor = found["factor"]["8"]
+        distance = found["distance_db"]
+        table.add_row(
+            way,
+            *(f"{1000 * seconds:.1f}" for seconds in found["first_s"].values()),
+            f"{factor:.3f}",
+            f"{100 * factor / ways[WHOLE]['factor']['8']:.0f} %",
+            "" if distance is None else f"{distance:.2f}",
+            gaps_of(found),
+            f"{found['cancel_s']:.2f}" if found["cancel_s"] else "",
         )
-    print(
-        f"\nload {whole['load_s']:.1f} s and {streamed['load_s']:.1f} s; resident "
-        f"{whole['loaded_mib']:.0f} MiB and {streamed['loaded_mib']:.0f} MiB after loading, "
-        f"{whole['peak_mib']:.0f} MiB and {streamed['peak_mib']:.0f} MiB at most; cancel to an "
-        f"idle engine {streamed['cancel_s']:.2f} s at most\n",
-        flush=True,
-    )
-    return earlier < BAR_PERCENT or streamed["cancel_s"] > BAR_CANCEL_S
+    console.print(table)
+    table = Table("memory and loading", "MiB loaded", "of torch's", "MiB at most", "of torch's")
+    for heading in ("files MiB", "load s, warm", "cold", "first time"):
+        table.add_column(heading)
+    for way, found in ways.items():
+        table.add_row(
+            way,
+            *share(found, ways[WHOLE], "loaded_mib"),
+            *share(found, ways[WHOLE], "peak_mib"),
+            f"{found['file_mib']:.0f}",
+            *(f"{found[name]:.1f}" for name in ("load_s", "cold_s", "convert_s")),
+        )
+    console.print(table)
+    names = list(ways[INT8]["steps_s"])
+    table = Table("what a warm start takes, s", *names)
+    for way, found in ways.items():
+        if found["steps_s"]:
+            table.add_row(way, *(f"{found['steps_s'][name]:.2f}" for name in names))
+    console.print(table)
+
+
+def gaps_of(found: Mapping[str, Any]) -> str:
+    if not found["gaps"]:
+        return ""
+    gaps = found["gaps"]["8"]
+    return f"{gaps}, none with {found['prebuffer_s']['8']:.1f} s" if gaps else "0"
+
+
+def share(found: Mapping[str, Any], torch: Mapping[str, Any], name: str) -> tuple[str, str]:
+    return f"{found[name]:.0f}", f"{100 * found[name] / torch[name]:.1f} %"
+
+
+def bars(ways: Mapping[str, Any]) -> dict[str, bool]:
+    """What must hold, and whether it does."""
+    torch, int8 = ways[WHOLE], ways[INT8]
+    streamed, piper = ways["torch fp32, streamed"], ways["Piper, streamed"]
+    return {
+        "int8 takes at most 25 % of torch's memory": int8["loaded_mib"]
+        <= 0.25 * torch["loaded_mib"]
+        and int8["peak_mib"] <= 0.25 * torch["peak_mib"],
+        "int8 is at least 30 % faster": int8["factor"]["8"] <= 0.7 * torch["factor"]["8"],
+        "int8 loads within 2 s": int8["load_s"] <= 2.0,
+        "int8 sounds as torch does, to 3 dB": int8["distance_db"] <= 3.0,
+        "from disk within 5 ms": max(ways[CACHED]["first_s"].values()) <= 0.005,
+        "8 sentences begin 97 % earlier": all(
+            later["first_s"]["8"] <= 0.03 * whole["first_s"]["8"]
+            for later, whole in ((streamed, torch), (int8, torch), (piper, ways[PIPER_WHOLE]))
+        ),
+        "a cancel takes at most a second": max(w["cancel_s"] for w in ways.values()) <= 1.0,
+    }
+
+
+def plot(results: Mapping[str, Any], path: Path) -> None:
+    """First audio, memory and loading, the seed's figures beside them."""
+    from matplotlib import pyplot as plt
+
+    ways = results["ways"]
+    panels: list[tuple[str, dict[str, float]]] = [
+        (
+            "first audio of 8 sentences, s",
+            {
+                **{f"K-2SO, {name}": seconds for name, seconds in SEED_FIGURES.items()},
+                **{way: found["first_s"]["8"] for way, found in ways.items()},
+            },
+        ),
+        (
+            "resident at most, MiB",
+            {"K-2SO": SEED_MIB, **{way: found["peak_mib"] for way, found in ways.items()}},
+        ),
+        (
+            "load, warm, s",
+            {"K-2SO": SEED_LOAD_S, **{way: found["load_s"] for way, found in ways.items()}},
+        ),
+    ]
+    figure, axes = plt.subplots(1, len(panels), figsize=(16, 4.5), layout="constrained")
+    for each, (title, values) in zip(axes, panels, strict=True):
+        colours = ["tab:gray" if name.startswith("K-2SO") else "tab:blue" for name in values]
+        drawn = each.barh(list(values), list(values.values()), color=colours)
+        each.bar_label(drawn, fmt=lambda value: f" {value:.3g}")
+        each.set(title=title, xscale="log")
+        each.margins(x=0.25)
+        each.invert_yaxis()
+    figure.savefig(path, dpi=110)
 
 
 def text_of(count: int) -> str:
     return " ".join(SENTENCES[:count])
 
 
-def make(engine: str, model: Path) -> Measured:
-    """Make a model of real size in the directory `model`."""
+def recipe_of(way: str, models: Path) -> Recipe:
+    engine, options = WAYS[way]
+    name = "voice" if engine == "piper" else "model"
+    return Recipe(engine, {name: str(models / engine), **options})
+
+
+def make(_: str, models: Path, __: float) -> None:
+    """Make models of real size in the directory `models`."""
     from support.neural_models import PIPER_MEDIUM, make_piper, make_vits
 
-    if engine == "coqui":
-        make_vits(model, **REAL_SIZE)
+    make_vits(models / "coqui", **REAL_SIZE)
+    piper = {**REAL_SIZE, **PIPER_MEDIUM}
+    make_piper(models / "piper", **piper)
+
+
+def load_only(way: str, models: Path, began: float) -> dict[str, Any]:
+    """How long it takes until the first chunk can be made."""
+    if way in (WHOLE, PIPER_WHOLE):
+        open_library(way, models)
     else:
-        make_piper(model, **{**REAL_SIZE, **PIPER_MEDIUM})
-    return Measured()
+        recipe = recipe_of(way, models)
+        with closing(recipe.make()) as engine:
+            load(recipe, engine)
+            return asdict(Measured(load_s=time.monotonic() - began))
+    return asdict(Measured(load_s=time.monotonic() - began))
 
 
-def whole(engine: str, model: Path) -> Measured:
+def whole(way: str, models: Path, began: float) -> dict[str, Any]:
     """The traditional way: the library by itself makes a whole text."""
-    began = time.perf_counter()
-    speak, rate = (whole_coqui if engine == "coqui" else whole_piper)(model)
-    measured = Measured(load_s=time.perf_counter() - began, loaded_mib=resident_mib())
+    speak, rate = open_library(way, models)
+    measured = Measured(load_s=time.monotonic() - began, loaded_mib=resident_mib())
+    measured.file_mib = size_mib(models / WAYS[way][0])
     speak("Warm up.")
     for count, runs in COUNTS.items():
         seconds, frames = [], 0
         for _ in range(runs):
-            began = time.perf_counter()
-            frames = speak(text_of(count))
-            seconds.append(time.perf_counter() - began)
+            started = time.perf_counter()
+            frames = len(speak(text_of(count)))
+            seconds.append(time.perf_counter() - started)
         measured.first_s[count] = median(seconds)
         measured.factor[count] = median(seconds) / (frames / rate)
     measured.peak_mib = peak_mib()
-    return measured
+    return asdict(measured)
 
 
-def whole_coqui(model: Path) -> tuple[Callable[[str], int], int]:
+def open_library(way: str, models: Path) -> tuple[Callable[[str], Any], int]:
+    """What makes the samples of a text, shape (frames,), as a library by itself does, and their
+    rate in Hz.
+    """
+    engine, _ = WAYS[way]
+    if engine == "piper":
+        import numpy as np
+        from piper import PiperVoice
+
+        voice = PiperVoice.load(models / engine / "voice.onnx")
+
+        def speak(text: str) -> Any:
+            return np.concatenate([part.audio_int16_array for part in voice.synthesize(text)])
+
+        return speak, voice.config.sample_rate
     from TTS.utils.synthesizer import Synthesizer
 
-    library = Synthesizer(tts_checkpoint=model / "model.pth", tts_config_path=model / "config.json")
-    vits = library.tts_model
-    return lambda text: len(vits.synthesize(text)["wav"]), library.output_sample_rate
+    files = models / engine
+    library = Synthesizer(tts_checkpoint=files / "model.pth", tts_config_path=files / "config.json")
+    return lambda text: library.tts_model.synthesize(text)["wav"], library.output_sample_rate
 
 
-def whole_piper(model: Path) -> tuple[Callable[[str], int], int]:
-    from piper import PiperVoice
-
-    voice = PiperVoice.load(model / "voice.onnx")
-
-    def speak(text: str) -> int:
-        return sum(len(sentence.audio_int16_array) for sentence in voice.synthesize(text))
-
-    return speak, voice.config.sample_rate
-
-
-def streamed(name: str, model: Path) -> Measured:
+def streamed(way: str, models: Path, began: float) -> dict[str, Any]:
     """Through `Synthesis`, as the nodes do."""
-    began = time.perf_counter()
-    options = {"coqui": {"model": str(model)}, "piper": {"voice": str(model)}}
-    recipe = Recipe(name, options[name])
+    recipe = recipe_of(way, models)
+    measured = Measured(steps_s={"Python and k2so_tts": time.monotonic() - began})
     with closing(recipe.make()) as engine:
-        talker = load(recipe, engine)
-        measured = Measured(load_s=time.perf_counter() - began, loaded_mib=resident_mib())
+        talker = load_in_steps(recipe, engine, measured, began)
+        measured.loaded_mib = resident_mib()
         for count in COUNTS:
             stream(talker, count, measured)
         measured.cancel_s = max(cancel(talker, step / CANCELS) for step in range(CANCELS))
         measured.peak_mib = peak_mib()
-    return measured
+    converted = cache_directory() / "vits"
+    if recipe.options.get("runtime") == "onnx":
+        measured.file_mib = size_mib(max(converted.iterdir(), key=os.path.getatime))
+    else:
+        measured.file_mib = size_mib(models / recipe.name)
+    return asdict(measured)
+
+
+def load_in_steps(recipe: Recipe, engine: Any, measured: Measured, began: float) -> Talker:
+    """As `load` does, taking the time of each step."""
+    marks = [time.monotonic()]
+    if recipe.name == "coqui":
+        if recipe.options.get("runtime") == "onnx":
+            import k2so_tts.engines.vits_onnx
+        else:
+            import k2so_tts.engines.coqui_models  # noqa: F401 - to take the time
+    marks.append(time.monotonic())
+    loading = engine.load
+
+    def load_and_mark() -> None:
+        loading()
+        marks.append(time.monotonic())
+
+    with mock.patch.object(engine, "load", load_and_mark):
+        talker = load(recipe, engine)
+    marks.append(time.monotonic())
+    names = ("libraries", "weights, first words", "warm-up")
+    steps = (after - before for before, after in pairwise(marks))
+    measured.steps_s.update(zip(names, steps, strict=True))
+    measured.load_s = time.monotonic() - began
+    return talker
+
+
+def cached(way: str, models: Path, began: float) -> dict[str, Any]:
+    """What was said once is said again, from disk."""
+    recipe = recipe_of(way, models)
+    phrases = Phrases()
+    measured = Measured()
+    with closing(recipe.make()) as engine:
+        talker = load(recipe, engine, phrases)
+        measured.load_s = time.monotonic() - began
+        measured.loaded_mib = resident_mib()
+        for count in COUNTS:
+            stream(talker, count, Measured())
+            stream(talker, count, measured)
+        assert phrases.hits >= sum(COUNTS.values())
+        measured.peak_mib = peak_mib()
+    measured.file_mib = size_mib(phrases.path.parent) - size_mib(phrases.path.parent / "vits")
+    return asdict(measured)
 
 
 def stream(talker: Talker, count: int, measured: Measured) -> None:
@@ -215,6 +429,7 @@ def stream(talker: Talker, count: int, measured: Measured) -> None:
         while synthesis.wait(PATIENCE) and (chunk := synthesis.take()) is not None:
             came.append((time.perf_counter() - began, len(chunk.pcm)))
         assert synthesis.error is None
+        assert synthesis.join(PATIENCE)
         first.append(came[0][0])
         factor.append(came[-1][0] / (synthesis.frames / engine.sample_rate))
     measured.first_s[count] = median(first)
@@ -253,6 +468,36 @@ def cancel(talker: Talker, share: float) -> float:
     return time.perf_counter() - began
 
 
+def distances(_: str, models: Path, __: float) -> dict[str, float]:
+    """Log-spectral distances (dB) to torch's whole text, of those that make the same of noise."""
+    import numpy as np
+    import torch
+    from support.neural_models import noise_of_torch
+    from support.spectra import log_spectral_distance
+
+    from k2so_tts.engines.blocks import to_pcm
+    from k2so_tts.engines.vits_onnx import OnnxVits
+
+    speak, _rate = open_library(WHOLE, models)
+    torch.manual_seed(SEED)
+    expected = to_pcm(np.asarray(speak(text_of(1)), np.float32))
+    found = {}
+    with mock.patch.object(OnnxVits, "_noise", noise_of_torch):
+        for way in ("torch fp32, streamed", "ONNX fp32, streamed", INT8):
+            with closing(recipe_of(way, models).make()) as engine:
+                engine.load()
+                torch.manual_seed(SEED)
+                blocks = engine.synthesise(text_of(1), engine.default_voice, NORMAL)
+                heard = np.concatenate([block.pcm for block in blocks])
+            found[way] = log_spectral_distance(expected, heard)
+    return found
+
+
+def size_mib(directory: Path) -> float:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in files) / 2**20
+
+
 def resident_mib() -> float:
     """Resident memory of this process and its children."""
     this = psutil.Process()
@@ -270,10 +515,13 @@ def peak_mib() -> float:
     return peak
 
 
-MEASURES: dict[str, Callable[[str, Path], Measured]] = {
+TASKS: dict[str, Callable[[str, Path, float], Any]] = {
     "make": make,
+    "load": load_only,
     "whole": whole,
     "streamed": streamed,
+    "cached": cached,
+    "distances": distances,
 }
 
 if __name__ == "__main__":

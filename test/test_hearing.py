@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import closing
+from statistics import median
 
 import numpy as np
 import pytest
@@ -108,10 +109,14 @@ def check_stream(robot: Observer, expected: Pcm) -> None:
 
 
 def test_a_goal_is_done_when_its_last_frame_is_heard(robot: Observer) -> None:
-    goal = robot.say(SENTENCE)
-    end = robot.playheads[-1]
-    assert goal.ended_at is not None
-    assert 0 <= goal.ended_at - end[0] + 0.01 < 0.06
+    delays = []
+    for text in ["Done?"] * TRIES + [SENTENCE]:
+        robot.audio.clear()
+        goal = robot.say(text)
+        assert goal.ended_at is not None
+        delays.append(goal.ended_at - robot.playheads[-1][0])
+    assert min(delays) >= -0.01, delays
+    assert median(delays) < 0.05, delays
     stamps = [stamp for _, stamp in goal.feedback]
     assert stamps == [to_nanoseconds(message.header.stamp) for _, message in robot.audio[:-1]]
     for arrived, stamp in goal.feedback:

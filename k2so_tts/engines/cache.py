@@ -28,6 +28,17 @@ def cache_directory() -> Path:
     return Path(home).expanduser() / "k2so_tts"
 
 
+def state_of(path: Path) -> list[Any]:
+    """Size (bytes) and time of change (ns) of a file, or of the files in a directory: what was made
+    from it is as good as long as these are the same. Empty if there is none.
+    """
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    except OSError:
+        return []
+
+
 def cached_arrays(name: str, keys: Iterable[str], compute: Callable[[], Arrays]) -> Arrays:
     """The arrays `keys` that `compute` gives, or gave once: they are kept in the file `name` of the
     cache.

@@ -7,9 +7,12 @@ importing this module.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import logging
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -122,6 +125,8 @@ class CoquiEngine:
                 self._open_onnx() if self._options["runtime"] == ONNX else self._open_torch()
             )
             self._learn_voices(model)
+            if self._language.startswith("en"):
+                _import_speller()
             self.sample_rate = model.sample_rate
             model.warm_up(self._speakers[self.default_voice])
         except EngineError:
@@ -293,6 +298,20 @@ class CoquiEngine:
         self._speakers[full] = speaker.speaking(language)
         tag = (language or self._language).lower().replace("_", "-")
         self._voices.append(Voice(full, tag))
+
+
+def _import_speller() -> None:
+    """Import what coqui-tts spells English numbers with, as its first number would, but without
+    checks of types: typeguard takes two seconds to compile them into every function.
+    """
+    if "inflect" in sys.modules or importlib.util.find_spec("inflect") is None:
+        return
+    from unittest import mock
+
+    import typeguard
+
+    with mock.patch.object(typeguard, "typechecked", lambda function: function):
+        importlib.import_module("inflect")
 
 
 def _checkpoint(path: Path, config: Path) -> Path:

@@ -25,7 +25,7 @@ from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 
 from k2so_tts.engines import EngineError, EngineUnavailable
 from k2so_tts.engines.blocks import Reach, decode_in_blocks
-from k2so_tts.engines.cache import cached_arrays
+from k2so_tts.engines.cache import cached_arrays, state_of
 from k2so_tts.engines.memory import give_back_memory
 
 if TYPE_CHECKING:
@@ -296,8 +296,7 @@ class Xtts(Model):
         """Which weights these are: where they lie, how large they are, and since when."""
         checkpoint = Path(self._synthesizer.tts_checkpoint)
         file = checkpoint / "model.pth" if checkpoint.is_dir() else checkpoint
-        stat = file.stat()
-        return f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+        return f"{file.resolve()} {state_of(file)}"
 
     def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Samples]:
         self._prepare(rate)

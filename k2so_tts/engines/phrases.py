@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from k2so_tts.audio import Pcm
 from k2so_tts.engines import engine_options
-from k2so_tts.engines.cache import cache_directory
+from k2so_tts.engines.cache import cache_directory, state_of
 from k2so_tts.settings import paths_of
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def origin(engine: str, options: Mapping[str, object]) -> str:
     """
     known = engine_options(engine)
     files = [
-        _state(path)
+        state_of(path)
         for option, value in options.items()
         if known[option].paths
         for path in paths_of(str(value))
@@ -204,15 +204,6 @@ def key_of(made_by: str, *how: object) -> str:
     import hashlib
 
     return hashlib.sha256(json.dumps([made_by, *how]).encode()).hexdigest()
-
-
-def _state(path: Path) -> list[Any]:
-    """Size and time of change of a file, or of the files in a directory, if there is one."""
-    try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    except OSError:
-        return []
 
 
 def _pack(phrase: Phrase) -> bytes:

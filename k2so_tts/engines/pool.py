@@ -27,10 +27,13 @@ _logger = logging.getLogger(__name__)
 
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
-_LONG = "On May 4th, at 9:30, Dr. K-2 spoke for 2.5 minutes, and this is how that sounded."
-WARM_UPS = (_LONG, "Yes.", "This is how I sound when I speak.", _LONG)
+WARM_UPS = (
+    "On May 4th, at 9:30, Dr. K-2 spoke for 2.5 minutes, and this is how that sounded.",
+    "Yes.",
+    "This is how I sound when I speak.",
+)
 """The first text takes many engines longer than all others, and so does the first number (coqui-tts
-imports what spells it: 2.5 s). From the rest their pace is learnt.
+imports what spells it): of that only the beginning is made. From the rest their pace is learnt.
 """
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _JOIN_SECONDS = 2.0
@@ -73,6 +76,8 @@ def load(recipe: Recipe, engine: Engine, phrases: Phrases | None = None) -> Talk
         for block in engine.synthesise(text, voice, NORMAL):
             first_seconds = first_seconds or time.monotonic() - began
             frames += len(block.pcm)
+            if number == 0:
+                break
         if number > 0:
             seconds, audio = time.monotonic() - began, frames / engine.sample_rate
             talker.pace.learn(size_of(text), first_seconds, seconds, audio)

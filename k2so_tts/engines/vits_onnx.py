@@ -14,7 +14,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.blocks import Reach, decode_in_blocks
-from k2so_tts.engines.cache import cached_directory
+from k2so_tts.engines.cache import cached_directory, state_of
 from k2so_tts.engines.onnx_session import open_session, run
 
 if TYPE_CHECKING:
@@ -198,10 +197,6 @@ def open_voice(
         program = [sys.executable, "-m", "k2so_tts.engines.vits_export"]
         run_program([*program, str(model), str(config), quantization, str(directory)])
 
-    key = hashlib.sha256(f"{VERSION} {quantization}".encode())
-    for path in (model, config):
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            key.update(hashlib.sha256(content).digest())
-    return cached_directory(
-        f"vits/{key.hexdigest()}", make, lambda directory: OnnxVits(directory, options)
-    )
+    states = [(str(path.resolve()), state_of(path)) for path in (model, config)]
+    key = hashlib.sha256(repr((VERSION, quantization, states)).encode()).hexdigest()
+    return cached_directory(f"vits/{key}", make, lambda directory: OnnxVits(directory, options))

@@ -7,7 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from piper.phoneme_ids import DEFAULT_PHONEME_ID_MAP
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -135,6 +137,16 @@ def make_piper(directory: Path, speakers: int = 0, **args: Any) -> Vits:
     }
     (directory / "voice.onnx.json").write_text(json.dumps(config), encoding="utf-8")
     return model
+
+
+def noise_of_torch(_: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    """An `OnnxVits._noise`: the numbers that torch draws for the library, which depend on how its
+    tensors lie in memory.
+    """
+    batch, channels, length = shape
+    lies_turned = channels > 2
+    like = torch.empty(batch, length, channels).mT if lies_turned else torch.empty(shape)
+    return np.asarray(torch.randn_like(like).numpy())
 
 
 def _save(model: Any, directory: Path) -> Any:

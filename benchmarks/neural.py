@@ -81,6 +81,18 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "Piper, streamed": ("piper", {}),
 }
 """What is measured, and the engine and the options that it takes."""
+XTTS_SIZE: dict[str, Any] = {
+    "gpt_layers": 30,
+    "gpt_n_model_channels": 1024,
+    "gpt_n_heads": 16,
+    "gpt_max_audio_tokens": 150,
+    "gpt_num_audio_tokens": 1026,
+    "gpt_start_audio_token": 1024,
+    "gpt_stop_audio_token": 1025,
+    "decoder_input_dim": 1024,
+}
+"""That of XTTS v2; one with random weights hardly ever stops, so it is cut off after 7 s."""
+XTTS_WAYS = ("none", "int8")
 SEED_FIGURES = {"whole": 5.2, "by sentence": 1.01, "streamed": 0.16}
 """K-2SO's own voice: seconds to the first word of 7.6 s of speech (and 22 s to load, 1.8 GB)."""
 SEED_LOAD_S, SEED_MIB = 22.0, 1800.0
@@ -116,7 +128,7 @@ def main() -> int:
     parser.add_argument("--read", type=Path, help="show what is in such a file")
     parser.add_argument("--plot", type=Path, help="draw the figures into this file")
     parser.add_argument("--task", choices=tuple(TASKS), help=argparse.SUPPRESS)
-    parser.add_argument("--way", choices=tuple(WAYS), help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=(*WAYS, *XTTS_WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--models", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--began", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -151,6 +163,8 @@ def measure() -> dict[str, Any]:
             found = in_process(task, way, models)
             results["ways"][way] = {**found, "cold_s": cold_s, "convert_s": convert_s}
             print(f"{way}: measured", file=sys.stderr)
+        in_process("make xtts", WHOLE, models)
+        results["xtts"] = {way: in_process("xtts", way, models) for way in XTTS_WAYS}
         for way, distance in in_process("distances", WHOLE, models).items():
             results["ways"][way]["distance_db"] = distance
     return results
@@ -214,6 +228,14 @@ def show(results: Mapping[str, Any]) -> None:
     for way, found in ways.items():
         if found["steps_s"]:
             table.add_row(way, *(f"{found['steps_s'][name]:.2f}" for name in names))
+    console.print(table)
+    table = Table("XTTS, a sentence", "first audio, s", "factor", "load s", "MiB", "at most")
+    for way, found in results["xtts"].items():
+        figures = [found["first_s"]["1"], found["factor"]["1"], found["load_s"]]
+        memory = [found["loaded_mib"], found["peak_mib"]]
+        table.add_row(
+            way, *(f"{figure:.2f}" for figure in figures), *(f"{mib:.0f}" for mib in memory)
+        )
     console.print(table)
 
 
@@ -396,6 +418,35 @@ def load_in_steps(recipe: Recipe, engine: Any, measured: Measured, began: float)
     return talker
 
 
+def make_xtts(_: str, models: Path, __: float) -> None:
+    """Make an XTTS of real size, and the recording of a voice to clone."""
+    import numpy as np
+    import soundfile
+    from support.neural_models import make_xtts
+
+    make_xtts(models / "xtts", **XTTS_SIZE)
+    noise = np.random.default_rng(SEED).normal(0, 0.1, 2 * 22050)
+    soundfile.write(models / "somebody.wav", noise, 22050)
+
+
+def xtts(quantization: str, models: Path, began: float) -> dict[str, Any]:
+    """One sentence of an XTTS, as the engine makes it."""
+    options = {**COQUI, "quantization": quantization, "model": str(models / "xtts")}
+    recipe = Recipe("coqui", {**options, "speaker_wav": str(models / "somebody.wav")})
+    with closing(recipe.make()) as engine:
+        engine.load()
+        measured = Measured(load_s=time.monotonic() - began, loaded_mib=resident_mib())
+        started = time.perf_counter()
+        first, frames = 0.0, 0
+        for block in engine.synthesise(text_of(1), engine.default_voice, NORMAL):
+            first = first or time.perf_counter() - started
+            frames += len(block.pcm)
+        seconds = time.perf_counter() - started
+        measured.first_s[1], measured.factor[1] = first, seconds / (frames / engine.sample_rate)
+        measured.peak_mib = peak_mib()
+    return asdict(measured)
+
+
 def cached(way: str, models: Path, began: float) -> dict[str, Any]:
     """What was said once is said again, from disk."""
     recipe = recipe_of(way, models)
@@ -522,6 +573,8 @@ TASKS: dict[str, Callable[[str, Path, float], Any]] = {
     "streamed": streamed,
     "cached": cached,
     "distances": distances,
+    "make xtts": make_xtts,
+    "xtts": xtts,
 }
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 AUTO, CPU, CUDA = "auto", "cpu", "cuda"
 TORCH, ONNX = "torch", "onnx"
-NONE, INT8 = "none", "int8"
+NONE, INT8, FP16 = "none", "int8", "fp16"
 OWN = -1.0
 _INSTALL = (
     "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
@@ -92,8 +92,8 @@ class CoquiEngine:
         Setting(
             "quantization",
             NONE,
-            "Numbers of a VITS's decoder; int8 needs runtime onnx.",
-            choices=(NONE, INT8),
+            "Numbers to compute with: int8 (VITS with runtime onnx, XTTS), fp16 (XTTS on a GPU).",
+            choices=(NONE, INT8, FP16),
         ),
         Setting("seed", -1, "Makes a text sound the same each time; -1: none.", -1, 2**31 - 1),
         Setting("noise_scale", OWN, "Variation of sound (VITS); -1: the model's own.", OWN, 2.0),
@@ -173,17 +173,17 @@ class CoquiEngine:
 
     def _check_runtime(self) -> None:
         """Raises `SettingError` for options that do not go together."""
-        runtime, quantization = self._options["runtime"], self._options["quantization"]
-        if runtime == TORCH and quantization != NONE:
-            raise SettingError(
-                f"parameter 'coqui.quantization' is {quantization!r}; allowed with coqui.runtime "
-                f"{TORCH!r}: {NONE}"
-            )
-        if runtime == ONNX and self._options["device"] == CUDA:
-            raise SettingError(
-                f"parameter 'coqui.device' is {CUDA!r}; allowed with coqui.runtime {ONNX!r}: "
-                f"{AUTO} | {CPU}"
-            )
+        if self._options["runtime"] == TORCH:
+            return
+        for name, refused, allowed in (
+            ("quantization", FP16, (NONE, INT8)),
+            ("device", CUDA, (AUTO, CPU)),
+        ):
+            if self._options[name] == refused:
+                raise SettingError(
+                    f"parameter 'coqui.{name}' is {refused!r}; allowed with coqui.runtime "
+                    f"{ONNX!r}: {' | '.join(allowed)}"
+                )
 
     def _open_torch(self) -> Model:
         require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import soxr
 import torch
 from numpy.typing import NDArray
 from torch.nn.utils import parametrize
+from transformers.pytorch_utils import Conv1D
 from TTS.api import TTS
 from TTS.utils.manage import ModelManager
 from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Samples = NDArray[np.float32]
 
 _CPU, _CUDA = "cpu", "cuda"
+_NONE, _INT8, _FP16 = "none", "int8", "fp16"
 _CLONING_RATE = 22050
 _LEARNING = ("disc", "posterior_encoder")
 """Parts of a VITS that only learning takes: two thirds of its weights."""
@@ -82,9 +84,21 @@ def load_named(
 
 
 def wrap(synthesizer: Synthesizer, options: Mapping[str, Any]) -> Model:
-    """The model of a synthesizer, as one that speaks."""
+    """The model of a synthesizer, as one that speaks.
+
+    Raises `EngineUnavailable` for a quantization that is not for such a model.
+    """
+    kind, device = synthesizer.tts_config["model"], _CUDA if synthesizer.use_cuda else _CPU
+    allowed = [_NONE]
+    if kind == "xtts":
+        allowed.append(_FP16 if device == _CUDA else _INT8)
+    if options["quantization"] not in allowed:
+        raise EngineUnavailable(
+            f"parameter 'coqui.quantization' is {options['quantization']!r}; allowed for a model "
+            f"of the kind {kind!r} with torch on {device}: {' | '.join(allowed)}"
+        )
     kinds = {"vits": Vits, "xtts": Xtts}
-    return kinds.get(synthesizer.tts_config["model"], Model)(synthesizer, options)
+    return kinds.get(kind, Model)(synthesizer, options)
 
 
 class Model:
@@ -238,9 +252,19 @@ def _before(reach: Reach, layer: torch.nn.Conv1d) -> Reach:
 
 
 class Xtts(Model):
-    """An XTTS, which clones voices and streams what its language model writes."""
+    """An XTTS, which clones voices and streams what its language model writes.
+
+    `quantization` is about the matrices of that language model, which is most of it.
+    """
 
     has_rate = True
+
+    def __init__(self, synthesizer: Synthesizer, options: Mapping[str, Any]) -> None:
+        super().__init__(synthesizer, options)
+        smaller = {_INT8: _Int8, _FP16: _Half}.get(options["quantization"])
+        if smaller is not None:
+            _replace_matrices(self._model.gpt.gpt, smaller)
+        give_back_memory()
 
     @property
     def languages(self) -> list[str]:
@@ -320,3 +344,42 @@ class Xtts(Model):
                 yield samples.float().cpu().numpy()
         finally:
             blocks.close()
+
+
+def _replace_matrices(
+    network: torch.nn.Module, smaller: Callable[[Conv1D], torch.nn.Module]
+) -> None:
+    """Put others in place of the matrices of a GPT-2, one after the other."""
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, Conv1D):
+                setattr(parent, name, smaller(layer))
+
+
+class _Int8(torch.nn.Module):  # type: ignore[misc]
+    """A matrix in 8 bits, scaled row by row; what it is given is put into 8 bits as it comes.
+
+    Torch's own dynamic quantisation is for `torch.nn.Linear` only, which GPT-2 does not use.
+    """
+
+    def __init__(self, layer: Conv1D) -> None:
+        super().__init__()
+        weights = layer.weight.detach().T.contiguous()
+        scales = weights.abs().amax(dim=1).clamp(min=1e-8).double() / 127
+        zeros = torch.zeros(len(scales), dtype=torch.int64)
+        quantized = torch.quantize_per_channel(weights, scales, zeros, 0, torch.qint8)
+        self._packed = torch.ops.quantized.linear_prepack(quantized, layer.bias.detach())
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return torch.ops.quantized.linear_dynamic(given, self._packed, reduce_range=True)
+
+
+class _Half(torch.nn.Module):  # type: ignore[misc]
+    """A matrix in 16 bits, as what it is given is while it is multiplied."""
+
+    def __init__(self, layer: Conv1D) -> None:
+        super().__init__()
+        self._layer = layer.half()
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        return self._layer(given.half()).to(given.dtype)

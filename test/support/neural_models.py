@@ -33,6 +33,18 @@ SMALL: dict[str, Any] = {
     "num_layers_flow": 2,
     "upsample_initial_channel_decoder": 64,
 }
+SMALL_XTTS: dict[str, Any] = {
+    "gpt_layers": 2,
+    "gpt_n_model_channels": 64,
+    "gpt_n_heads": 2,
+    "gpt_max_audio_tokens": 120,
+    "gpt_num_audio_tokens": 130,
+    "gpt_start_audio_token": 128,
+    "gpt_stop_audio_token": 129,
+    "gpt_use_perceiver_resampler": True,
+    "decoder_input_dim": 64,
+    "d_vector_dim": 512,
+}
 PIPER_MEDIUM: dict[str, Any] = {
     "upsample_initial_channel_decoder": 256,
     "upsample_rates_decoder": [8, 8, 4],
@@ -87,21 +99,10 @@ def make_vocoder(directory: Path) -> GAN:
     return _save(GAN(config), directory)
 
 
-def make_xtts(directory: Path) -> Xtts:
+def make_xtts(directory: Path, **args: Any) -> Xtts:
     """An XTTS without speakers of its own, which clones, in English."""
-    args = XttsArgs(
-        gpt_layers=2,
-        gpt_n_model_channels=64,
-        gpt_n_heads=2,
-        gpt_max_audio_tokens=120,
-        gpt_num_audio_tokens=130,
-        gpt_start_audio_token=128,
-        gpt_stop_audio_token=129,
-        gpt_use_perceiver_resampler=True,
-        decoder_input_dim=64,
-        d_vector_dim=512,
-    )
-    config = XttsConfig(model_args=args, languages=["en"])
+    model_args = XttsArgs(**{**SMALL_XTTS, **args})
+    config = XttsConfig(model_args=model_args, languages=["en"])
     directory.mkdir(parents=True, exist_ok=True)
     special = ["[STOP]", "[UNK]", "[SPACE]", "[START]", "[en]"]
     vocabulary = {token: id_ for id_, token in enumerate([*special, *LETTERS])}
@@ -147,6 +148,23 @@ def noise_of_torch(_: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
     lies_turned = channels > 2
     like = torch.empty(batch, length, channels).mT if lies_turned else torch.empty(shape)
     return np.asarray(torch.randn_like(like).numpy())
+
+
+def say_codes(model: Xtts, count: int) -> NDArray[np.float32]:
+    """How an XTTS says `count` codes drawn at random, which it would draw by itself otherwise:
+    samples of shape (frames,).
+    """
+    drawn = torch.Generator().manual_seed(SEED)
+    codes = torch.randint(0, model.gpt.start_audio_token, (1, count), generator=drawn)
+    text = torch.IntTensor([model.tokenizer.encode("hello there.", lang="en")])
+    conditions = torch.randn(1, 32, model.gpt.model_dim, generator=drawn)
+    speaker = torch.randn(1, model.args.d_vector_dim, 1, generator=drawn)
+    with torch.inference_mode():
+        lengths = torch.tensor([text.shape[-1]]), torch.tensor([count * model.gpt.code_stride_len])
+        latents = model.gpt(
+            text, lengths[0], codes, lengths[1], cond_latents=conditions, return_latent=True
+        )
+        return np.asarray(model.hifigan_decoder(latents, g=speaker).float().flatten().numpy())
 
 
 def _save(model: Any, directory: Path) -> Any:

@@ -18,7 +18,7 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test test-faults demo compare bench bench-check neural test-neural bench-neural lint clean
+.PHONY: help setup build test test-faults demo compare bench bench-check neural test-neural bench-neural lint audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -64,6 +64,12 @@ lint: $(venv)/.test ## ruff and mypy
 	@$(venv)/bin/ruff check
 	@$(venv)/bin/ruff format --check
 	@$(venv)/bin/mypy
+
+audit: .venv/audit/.audit ## look up what is known against all that the set-ups install (pip-audit)
+	@for file in requirements/*.txt; do \
+	    echo "$$file"; \
+	    .venv/audit/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r $$file || failed=1; \
+	done; exit $${failed:-0}
 
 clean: ## remove all that make has made here
 	@rm -rf .venv build install log
@@ -112,6 +118,12 @@ $(neural)/.python: $(venv)/.python
 
 $(neural)/.neural: requirements/neural.txt $(neural)/.python
 	@tools/step "set-up of neural engines 2/2: Python packages" $(log)/neural.log tools/pip_install $(neural) $<
+	@touch $@
+
+.venv/audit/.audit: requirements/audit.txt | .venv/.debian
+	@rm -rf $(@D)
+	@tools/step "set-up of the audit 1/2: Python environment" log/audit-venv.log $(PYTHON) -m venv $(@D)
+	@tools/step "set-up of the audit 2/2: Python packages" log/audit.log tools/pip_install $(@D) $<
 	@touch $@
 
 requirements/%.txt:

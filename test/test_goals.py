@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -487,6 +487,9 @@ class World:
     def players(self) -> int:
         return sum(player.tells for player in self.players_here)
 
+    def player_ids(self) -> frozenset[Hashable]:
+        return frozenset(player for player in self.players_here if player.tells)
+
     def players_subscribe(self) -> bool:
         return self.subscriptions_known
 
@@ -925,6 +928,57 @@ def test_a_player_that_was_only_suspended_goes_on() -> None:
     world.finish_all(4)
     assert goal.outcome is Outcome.SUCCEEDED
     assert goal.replayed == 0
+
+
+@pytest.mark.parametrize("heard_before", [0.0, 0.5])
+def test_a_player_that_was_cut_off_is_not_sent_again_what_it_has(heard_before: float) -> None:
+    world = World(replace(SETTINGS, player_lost=WAIT))
+    player = world.player()
+    if not heard_before:
+        player.stop()
+    goal = world.goal(Say(3000))
+    world.run(heard_before)
+    player.stop()
+    world.run(2)
+    world.queue.player_seen()  # it says that it has run dry sooner than how far it came
+    world.run(0.2)
+    player.go_on()
+    world.finish_all(5)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert goal.replayed == 0
+
+
+def test_a_player_that_discovery_has_forgotten_and_found_again_is_a_new_one() -> None:
+    world = World(replace(SETTINGS, player_lost=WAIT))
+    player = world.player()
+    goal = world.goal(Say(3000))
+    world.run(0.5)
+    player.stop()
+    world.run(1)
+    world.players_here.remove(player)
+    world.player(tells=False)
+    world.run(1)
+    world.players_here.append(player)
+    world.queue.player_seen()
+    world.run(0.2)
+    assert goal.replayed
+    player.go_on()
+    world.finish_all(5)
+    assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_what_nobody_has_heard_is_not_heard_after_its_end() -> None:
+    world = World()
+    player = world.player()
+    player.stop()
+    aborted = world.goal(Say(600))
+    world.finish_all(3)
+    unheard = world.goal(Say(600))
+    world.finish_all(3)
+    assert (aborted.outcome, unheard.outcome) == (Outcome.ABORTED, Outcome.SUCCEEDED)
+    player.go_on()
+    world.run(3)
+    assert player.heard == []
 
 
 @pytest.mark.parametrize("tells", [True, False])

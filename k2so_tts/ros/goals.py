@@ -65,6 +65,10 @@ class Port(Protocol):
         """How many tell a playhead."""
         ...
 
+    def player_ids(self) -> frozenset[Hashable]:
+        """Who tells a playhead: another one each time that a player starts."""
+        ...
+
     def players_subscribe(self) -> bool:
         """Somebody who tells a playhead is known to listen: nothing is sent past a player that is
         just becoming known.
@@ -151,6 +155,7 @@ class SpeechQueue:
             return
         if speech.heard_first_at is None:
             speech.heard_first_at = now - (frame / speech.rate)
+            speech.players |= self._port.player_ids()
         resumed = speech.confirmed is None or speech.confirmed_at < speech.spans[-1].due_at
         speech.moving = resumed or frame > (speech.confirmed or 0)
         speech.confirmed = max(frame, speech.confirmed or 0)
@@ -275,6 +280,7 @@ class SpeechQueue:
         if not head.spans:
             head.spans.append(Span(0, max(head.accepted_ns, self._last_end_ns), now))
             head.first_chunk_at = now
+            head.players = self._port.player_ids()
         elif head.ended:
             start_ns = max(head.stamp_ns(head.sent), self._port.now_ns())
             before = head.spans[-1]
@@ -374,6 +380,8 @@ class SpeechQueue:
         self._last_end_ns = max(self._last_end_ns, self._port.now_ns())
         if head.sent:
             self._last_end_ns = max(self._last_end_ns, head.stamp_ns(head.sent))
+            if head.nobody_listens and head.confirmed is None and self._port.players():
+                self._cut(head)
         self._port.fault("engine", None)
         self._leave(head, Outcome.SUCCEEDED, head.heard_text(head.sent), None)
 
@@ -411,8 +419,10 @@ class SpeechQueue:
 
     def _wait_for_return(self, head: Speech, now: float) -> float:
         assert head.lost_at is not None
-        is_back = self._player_seen or self._by_clock(head)
-        if is_back and self._port.subscribers():
+        players = self._port.player_ids()
+        head.players &= players
+        is_another = self._player_seen and players > head.players
+        if (is_another or self._by_clock(head)) and self._port.subscribers():
             self._replay(head)
             return now
         if now < head.lost_at + self.settings.player_wait:
@@ -421,8 +431,9 @@ class SpeechQueue:
         return now
 
     def _replay(self, head: Speech) -> None:
-        """A player is back, and knows nothing: send again what was not heard."""
+        """Another player is there, and knows nothing: send again what was not heard."""
         now = self._clock()
+        head.players = self._port.player_ids()
         heard = self._heard(head, now)
         for chunk in head.unheard:
             start = max(chunk.start, heard)
@@ -449,11 +460,15 @@ class SpeechQueue:
         text = speech.heard_text(heard)
         try:
             if speech.spans:
-                self._port.publish(speech.spans[0].start_ns, NOTHING, speech.rate)
+                self._cut(speech)
                 reached = min(self._port.now_ns(), speech.stamp_ns(speech.sent))
                 self._last_end_ns = max(self._last_end_ns, speech.stamp_ns(heard), reached)
         finally:
             self._leave(speech, outcome, text, reason)
+
+    def _cut(self, speech: Speech) -> None:
+        """Nothing that was sent of it is to be heard from now on, wherever it is on its way."""
+        self._port.publish(speech.spans[0].start_ns, NOTHING, speech.rate)
 
     def _leave(self, speech: Speech, outcome: Outcome, text: str, reason: str | None) -> None:
         self._queue.remove(speech)

@@ -280,6 +280,10 @@ class SpeakServer(Node):
     def players(self) -> int:
         return int(self.count_publishers("playhead"))
 
+    def player_ids(self) -> frozenset[Hashable]:
+        publishers = self.get_publishers_info_by_topic("playhead")
+        return frozenset(bytes(publisher.endpoint_gid) for publisher in publishers)
+
     def players_subscribe(self) -> bool:
         players = _nodes_of(self.get_publishers_info_by_topic("playhead"))
         return bool(players & _nodes_of(self.get_subscriptions_info_by_topic("audio")))

@@ -46,6 +46,8 @@ class Speech:
     by_clock: bool = False
     """No player was there when it began; until one tells its playhead, the clock does."""
     lost_at: float | None = None
+    players: frozenset[Hashable] = frozenset()
+    """Who may have got what was sent (see `goals.Port.player_ids`) and has not left since."""
     sent: int = 0
     sent_at: float = math.nan
     told: int = 0

@@ -10,7 +10,7 @@ build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
 
-fault_tests := test/hostile
+fault_tests := test/hostile test/faults
 
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
 override TEXT := $(value TEXT)

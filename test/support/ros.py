@@ -42,10 +42,11 @@ def running(
     program: str,
     env: Mapping[str, str] | None = None,
     errors: int = subprocess.PIPE,
+    namespace: str = "/",
     **parameters: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """A node, ended with SIGINT if it still runs; its exit code must be 0 then."""
-    process = start(program, env, errors, **parameters)
+    process = start(program, env, errors, namespace, **parameters)
     try:
         yield process
     finally:
@@ -58,10 +59,11 @@ def start(
     program: str,
     env: Mapping[str, str] | None = None,
     errors: int = subprocess.PIPE,
+    namespace: str = "/",
     **parameters: Any,
 ) -> subprocess.Popen[str]:
     """Start a node with parameters; it must be ended by the caller."""
-    command = [program, "--ros-args"]
+    command = [program, "--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     return subprocess.Popen(command, env={**os.environ, **(env or {})}, stderr=errors, text=True)

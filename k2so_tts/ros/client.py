@@ -98,7 +98,11 @@ class SpeechClient:
         self._context = Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = rclpy.create_node(
-            "speech_client", namespace=namespace, context=self._context, enable_rosout=False
+            "speech_client",
+            namespace=namespace,
+            context=self._context,
+            enable_rosout=False,
+            start_parameter_services=False,
         )
         self._client: Any = ActionClient(self._node, TTS, "say")
         self._goal_sent_ns = 0

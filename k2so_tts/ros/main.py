@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from k2so_tts.ros.audio_player import AudioPlayer
     from k2so_tts.ros.speak_server import SpeakServer
 
+RCLError = rclpy_implementation.RCLError
+"""What rclpy raises when ROS itself refuses."""
 _JOIN_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _SWITCH_SECONDS = 0.0005
@@ -57,12 +60,12 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make()
-    except (SettingError, EngineError, DeviceError, ImportError) as error:
-        sys.stderr.write(f"{name}: {error}\n")
-        rclpy.shutdown()
+    except (SettingError, EngineError, DeviceError, ImportError, RCLError) as error:
+        sys.stderr.write(f"{name}: {_reason(error)}\n")
+        rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -79,6 +82,19 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
         sys.stderr.write(f"{name}: {node.broken}; starts anew\n")
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - itself, as it was started
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """Why a node does not start, on one line."""
+    if not isinstance(error, RCLError):
+        return str(error)
+    reason = " ".join(str(error).split())
+    if os.environ.get("ROS_SECURITY_ENABLE") == "true":
+        reason += (
+            "; ROS_SECURITY_ENABLE is true: that takes a keystore (ROS_SECURITY_KEYSTORE) with the "
+            "enclave of this node (--enclave), and an RMW that was built with security"
+        )
+    return reason
 
 
 def _spin(executor: SingleThreadedExecutor, node: Node) -> None:

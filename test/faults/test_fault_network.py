@@ -39,7 +39,7 @@ LEAD = 2.0
 """Seconds of sound sent ahead of what is heard: the default of `max_lead`."""
 ENGINE_RATE, SOUND_RATE = 22050, 48000
 REMNANT = 0.5
-"""Seconds of two goals that a player may have begun to play before it has read that they are over."""
+"""Seconds that a player may have begun to play of two goals before it reads that they are over."""
 NEXT = "This is heard whole."
 
 

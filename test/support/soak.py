@@ -1,0 +1,281 @@
+"""Judge hours of speech: what was sent, what of it was heard, and what it cost.
+
+Nothing here knows ROS, a sound server or a clock. Positions and lengths are in frames: at `WIRE_HZ`
+on the wire, at the rate of the recording where it was heard.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+from support.compare import Mono, align, find_speech
+
+from k2so_tts.audio import NOTHING, Pcm, frames_to_ns
+from k2so_tts.playback.buffer import FADE_SECONDS
+
+WIRE_HZ = 22_050
+
+SILENCE = 1e-4
+"""No louder is silence (1.0 is full scale)."""
+TOLERANCE = 1e-3
+"""What rounding and resampling in pieces may change."""
+_LEAST_LOUD = 64
+"""So many frames above ten times the tolerance must agree for the start of an utterance to count as
+found: fewer may be chance."""
+_UNRECOGNISED = 1024
+"""An utterance that was cut after fewer frames than that may be unlike itself: sound of no more is
+taken for it."""
+_ONSET = 8
+"""By so many frames rounding may move the place where an utterance rises above silence."""
+
+GROWTH_MIB = 10.0
+"""Memory that a node and its children may have more at the end than once it had settled. It is no
+rate: what a goal leaves behind adds up, so the longer it runs the smaller a leak is found: 1 MiB an
+hour in ten hours. What is not a leak is less: arenas of Python, malloc's per thread, and the
+longest text so far."""
+GROWTH_THREADS = 0
+"""Threads that a node may have more at the end, when it is silent and its device rests."""
+GROWTH_DESCRIPTORS = 2
+"""Open files, sockets and pipes that it may have more: the middleware closes what belonged to a
+participant that was killed when it next looks."""
+LEAST_JUDGED = 0.8
+"""Part of the windows whose recording must be whole: where the recorder itself lost frames, it
+tells nothing."""
+
+
+@dataclass(eq=False)
+class Utterance:
+    """What was on the wire between a first chunk and its end marker."""
+
+    start_ns: int
+    pieces: list[Pcm] = field(default_factory=list)
+    frames: int = 0
+    ended: bool = False
+    cut: bool = False
+    """Its end marker called it back: what was not heard yet is not to be heard."""
+    gapless: bool = True
+    """Each stamp was where the frames before it ended."""
+
+    @property
+    def pcm(self) -> Pcm:
+        return np.concatenate([NOTHING, *self.pieces])
+
+
+class Wire:
+    """The utterances of one publisher on `audio`."""
+
+    def __init__(self) -> None:
+        self.utterances: list[Utterance] = []
+
+    def add(self, stamp_ns: int, pcm: Pcm) -> None:
+        """A message, in the order of their arrival; without frames it is an end marker."""
+        last = self.utterances[-1] if self.utterances else None
+        if len(pcm):
+            if last is None or last.ended:
+                last = Utterance(stamp_ns)
+                self.utterances.append(last)
+            last.gapless &= self._is_due(last, stamp_ns)
+            last.pieces.append(pcm)
+            last.frames += len(pcm)
+        elif last is not None:
+            last.cut |= stamp_ns == last.start_ns
+            last.gapless &= last.cut or self._is_due(last, stamp_ns)
+            last.ended = True
+
+    def take(self) -> list[Utterance]:
+        """All so far, to begin anew; only while nothing is spoken."""
+        taken, self.utterances = self.utterances, []
+        return taken
+
+    @staticmethod
+    def _is_due(utterance: Utterance, stamp_ns: int) -> bool:
+        return stamp_ns == utterance.start_ns + frames_to_ns(utterance.frames, WIRE_HZ)
+
+
+@dataclass
+class Hearing:
+    """What a recording holds of what was sent. Frames at the rate of the recording."""
+
+    due: int = 0
+    """Of utterances that were not called back: all of each."""
+    heard: int = 0
+    lost: int = 0
+    repeated: int = 0
+    """Frames in an utterance that do not belong there: repetition, silence, noise."""
+    stray: int = 0
+    """Frames with sound that belongs to no utterance."""
+    longest_gap: int = 0
+    """Frames for which an utterance stood still, at most."""
+
+    def add(self, other: Hearing) -> None:
+        self.due += other.due
+        self.heard += other.heard
+        self.lost += other.lost
+        self.repeated += other.repeated
+        self.stray += other.stray
+        self.longest_gap = max(self.longest_gap, other.longest_gap)
+
+
+def as_heard(pcm: Pcm, rate: int, gain: float = 1.0) -> Mono:
+    """What a loudspeaker at `rate` Hz is to play of what was on the wire."""
+    scaled = pcm.astype(np.float32) * np.float32(gain / 32768.0)
+    resampled: Mono = soxr.resample(scaled, WIRE_HZ, rate)
+    return resampled
+
+
+def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: float) -> Hearing:
+    """Find each utterance in a recording at `rate` Hz, in order, and see what else there is.
+
+    All of one must be there, to the frame; of one that was cut its first frames (or none), and then
+    a fade. `gain` is the player's volume.
+    """
+    found = Hearing()
+    rest = recorded.copy()
+    cuts: list[Mono] = []
+    cursor = 0
+    for utterance in utterances:
+        expected = as_heard(utterance.pcm, rate, gain)
+        if utterance.cut:
+            cuts.append(expected)
+            continue
+        found.due += len(expected)
+        try:
+            match = align(recorded[cursor:], expected, tolerance=TOLERANCE)
+        except ValueError:
+            found.lost += len(expected)
+            continue
+        start = cursor + max(0, match.offset)
+        _blank_cuts(rest[cursor:start], cuts, rate)
+        cuts.clear()
+        cursor = start + len(expected) - match.missing_frames + match.extra_frames
+        rest[start:cursor] = 0.0
+        found.heard += len(expected) - match.missing_frames
+        found.lost += match.missing_frames
+        found.repeated += match.extra_frames
+        found.longest_gap = max([found.longest_gap, *(b.extra for b in match.breaks)])
+    _blank_cuts(rest[cursor:], cuts, rate)
+    found.stray = int(np.count_nonzero(_loud(rest)))
+    return found
+
+
+def _loud(samples: Mono, threshold: float = SILENCE) -> npt.NDArray[np.bool_]:
+    return np.abs(samples) > threshold
+
+
+def _blank_cuts(recorded: Mono, cuts: Sequence[Mono], rate: int) -> None:
+    """Blank what was heard of utterances that were cut, each with the fade after it."""
+    fade = int(FADE_SECONDS * rate)
+    unrecognised = 0
+    for expected in cuts:
+        heard = _beginning(recorded, expected)
+        if heard is None:
+            unrecognised += 1
+        else:
+            recorded[heard[0] : heard[1] + fade] = 0.0
+    for start, end in find_speech(recorded, SILENCE, fade):
+        if unrecognised and end - start < _UNRECOGNISED:
+            recorded[start:end] = 0.0
+            unrecognised -= 1
+
+
+def _beginning(recorded: Mono, expected: Mono) -> tuple[int, int] | None:
+    """Where the first sound of a recording lies (start, end), as far as it is what is expected."""
+    sounds, wanted = np.flatnonzero(_loud(recorded)), np.flatnonzero(_loud(expected))
+    if not len(sounds) or not len(wanted):
+        return None
+    length, first = max(
+        (_agreement(recorded[max(0, first) :], expected[wanted[0] :]), first)
+        for first in range(int(sounds[0]) - _ONSET, int(sounds[0]) + _ONSET + 1)
+    )
+    agreed = expected[wanted[0] : wanted[0] + length]
+    if np.count_nonzero(_loud(agreed, 10 * TOLERANCE)) < _LEAST_LOUD:
+        return None
+    return int(sounds[0]), first + length
+
+
+def _agreement(one: Mono, other: Mono) -> int:
+    """For how many frames two signals are the same."""
+    frames = min(len(one), len(other))
+    differing = _loud(one[:frames] - other[:frames], TOLERANCE)
+    return int(differing.argmax()) if differing.any() else frames
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a node holds: memory resident (MiB) with that of its children, its own threads and open
+    descriptors, and how many children it has.
+    """
+
+    mib: float
+    threads: int
+    descriptors: int
+    children: int
+
+
+@dataclass
+class Report:
+    """All that is known at the end."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """Goals by their terminal state, refused ones, and those `UNFINISHED`."""
+    surprises: list[str] = field(default_factory=list)
+    """What happened against the rules, in words."""
+    sent_frames: int = 0
+    """On the wire, at `WIRE_HZ`."""
+    windows: int = 0
+    judged: int = 0
+    """Windows of which there is a whole recording."""
+    hearing: Hearing = field(default_factory=Hearing)
+    counters: dict[str, int] = field(default_factory=dict)
+    """What the player has counted (its diagnostics), by their names there."""
+    latencies_ms: list[float] = field(default_factory=list)
+    settled: dict[str, Footprint] = field(default_factory=dict)
+    """What each node held after the first minute, silent and its device at rest."""
+    ended: dict[str, Footprint] = field(default_factory=dict)
+
+
+UNFINISHED = "without an end"
+FAULTS = (
+    "underruns",
+    "lost_frames",
+    "dropped_frames",
+    "overflow_frames",
+    "refused_messages",
+    "device_losses",
+)
+"""The counters of a player that must stay at 0."""
+
+
+def faults(report: Report) -> Iterator[str]:
+    """Why the bar does not hold; nothing if it does."""
+    yield from report.surprises
+    if report.outcomes[UNFINISHED]:
+        yield f"{report.outcomes[UNFINISHED]} goals have no terminal state"
+    if report.judged < LEAST_JUDGED * report.windows or not report.hearing.heard:
+        yield f"only {report.judged} of {report.windows} recordings tell anything"
+    for name in ("lost", "repeated", "stray"):
+        if frames := getattr(report.hearing, name):
+            yield f"{frames} frames of the recordings are {name}"
+    for name in FAULTS:
+        if count := report.counters[name]:
+            yield f"{name} of the player is {count}"
+    for node, ended in report.ended.items():
+        yield from _growth(node, report.settled[node], ended)
+
+
+def _growth(node: str, settled: Footprint, ended: Footprint) -> Iterator[str]:
+    bounds = {
+        "mib": GROWTH_MIB,
+        "threads": GROWTH_THREADS,
+        "descriptors": GROWTH_DESCRIPTORS,
+        "children": 0,
+    }
+    for name, bound in bounds.items():
+        growth = getattr(ended, name) - getattr(settled, name)
+        if growth > bound:
+            yield f"{node} has {growth:g} more {name} than once it had settled (allowed: {bound:g})"

@@ -285,6 +285,14 @@ def test_the_volume_of_the_next_utterance_is_there_from_its_first_frame(bench: B
     np.testing.assert_array_equal(sounding(bench.hear_all()), ones(1000, 0.5))
 
 
+def test_so_is_one_that_was_set_while_the_device_rested(bench: Bench) -> None:
+    bench.say(ones(3 * CHUNK))
+    bench.hear_all()
+    bench.player.volume = 0.5
+    bench.say(ones(3 * CHUNK), start_ns=2 * START)
+    assert np.array_equal(sounding(bench.hear_all()), ones(3 * CHUNK, 0.25))
+
+
 # Several sources.
 
 

@@ -392,9 +392,10 @@ class Player:
             return
         try:
             self._run_commands()
+            if not any(track.started for track in self._active):
+                self._gain = self._target_gain
             if not self._active:
                 out.fill(0.0)
-                self._gain = self._target_gain
                 return
             if self.mix:
                 self._render_together(out, heard_at)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import soxr
-from support.compare import Mono, align, find_speech
 
 from k2so_tts.audio import NOTHING, Pcm, frames_to_ns
 from k2so_tts.playback.buffer import FADE_SECONDS
+from support.compare import Mono, align, find_speech
 
 WIRE_HZ = 22_050
 

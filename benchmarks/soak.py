@@ -82,7 +82,6 @@ WORDS = (
     "Straße über größer coração señor łódź garçon 3.14 please wait until the door has opened"
 ).split()
 SERVER_CHANGES: dict[str, Sequence[Any]] = {
-    "queue_policy": (QUEUE, QUEUE, REPLACE, REJECT),
     "max_queue": (2, 32),
     "rate": (0.75, 1.0, 1.5),
     "pitch": (0.75, 1.0, 1.25),
@@ -97,6 +96,8 @@ PLAYER_CHANGES: dict[str, Sequence[Any]] = {
     "warn_underruns": (1, 2),
     "warn_latency_ms": (500.0, 1000.0),
 }
+POLICIES = (QUEUE, QUEUE, REPLACE, REJECT)
+"""Each for a round."""
 VOLUMES = (0.5, 0.75, 1.0)
 """Of the player, set between rounds: what is heard of a change is a ramp of 20 ms."""
 
@@ -249,6 +250,7 @@ class Soak:
     def _round(self) -> None:
         self._gain = self._random.choice(VOLUMES)
         self._set(PLAYER, "volume", self._gain)
+        self._set(SERVER, "queue_policy", self._random.choice(POLICIES))
         with self._sound.record() as recording:
             recording.lost_frames()
             until = time.monotonic() + ROUND_SECONDS
@@ -283,7 +285,7 @@ class Soak:
     def _speak(self, _: float) -> None:
         """A few words mostly, now and then some sentences."""
         draw, settings = self._random, self._settings
-        words = draw.choices(WORDS, k=min(60, 1 + int(draw.expovariate(1 / 10))))
+        words = draw.choices(WORDS, k=min(40, 1 + int(draw.expovariate(1 / 8))))
         text = " ".join(["Yes", *words])
         language = draw.choice(LANGUAGES)
         rate, volume = draw.choice((0.5, 0.75, 1.0, 1.25, 2.0)), draw.choice((0.5, 1.0))
@@ -319,8 +321,6 @@ class Soak:
         name = self._random.choice(tuple(changes))
         value = self._random.choice(changes[name])
         self._set(node, name, value)
-        if node == SERVER:
-            self._settings[name] = value
 
     def _visit(self, which: float) -> None:
         company = self.company
@@ -340,6 +340,8 @@ class Soak:
         result = self._observer.set_parameter(node, name, value)
         if not result.successful:
             self.report.surprises.append(f"{node} refused {name}={value!r}: {result.reason}")
+        if node == SERVER:
+            self._settings[name] = value
 
     # What is known afterwards.
 

@@ -215,8 +215,9 @@ class Player:
     playhead.
     """
 
-    def __init__(self, world: World, *, tells: bool = True) -> None:
+    def __init__(self, world: World, *, tells: bool = True, name: str = "") -> None:
         self.tells = tells
+        self.name = name
         self.stopped = False
         self.heard: list[tuple[int, int]] = []
         self._world = world
@@ -334,7 +335,7 @@ class Player:
                 stamp_ns = piece.stamp_ns + frames_to_ns(position, self._world.rate)
                 break
             position -= piece.frames
-        self._world.told.append(stamp_ns)
+        self._world.told.append((stamp_ns, self.name))
 
 
 @dataclass
@@ -389,7 +390,7 @@ class World:
         self.goals: list[Goal] = []
         self.players_here: list[Player] = []
         self.subscriptions_known = True
-        self.told: list[int] = []
+        self.told: list[tuple[int, str]] = []
         self.faults: list[tuple[str, str | None]] = []
         self.raised: set[str] = set()
         self.abandoned = 0
@@ -417,8 +418,8 @@ class World:
         self.queue.settings = replace(self.queue.settings, **changes)
         self.step()
 
-    def player(self, *, tells: bool = True) -> Player:
-        self.players_here.append(Player(self, tells=tells))
+    def player(self, *, tells: bool = True, name: str = "") -> Player:
+        self.players_here.append(Player(self, tells=tells, name=name))
         if tells:
             self.queue.player_seen()
         return self.players_here[-1]
@@ -463,8 +464,8 @@ class World:
 
     def _tell(self) -> None:
         told, self.told = self.told, []
-        for stamp_ns in told:
-            self.queue.playhead(stamp_ns)
+        for stamp_ns, name in told:
+            self.queue.playhead(stamp_ns, name)
 
     def hear(self, player: Player, key: int, first: int, end: int) -> None:
         goal = self.goals[key]
@@ -819,6 +820,30 @@ def test_a_player_that_is_back_before_it_was_missed_is_sent_what_was_not_heard()
     world.finish_all(4)
     assert goal.outcome is Outcome.SUCCEEDED
     assert goal.replayed
+
+
+def test_a_player_that_joins_in_mid_sentence_is_not_followed() -> None:
+    world = World()
+    world.player()
+    goal = world.goal(Say(4000, pace=0.0))
+    world.run(0.5)
+    world.queue.playhead(goal.sent[-1][1], "ahead")
+    assert goal.speech.confirmed is not None
+    assert goal.speech.confirmed <= goal.heard_to
+    world.finish_all(5)
+    assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_of_several_players_another_is_followed_when_the_first_falls_silent() -> None:
+    world = World()
+    first = world.player()
+    world.player(name="other")
+    goal = world.goal(Say(4000))
+    world.run(0.5)
+    first.stop()
+    world.finish_all(5)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert world.raised == set()
 
 
 def test_a_player_that_has_not_told_that_it_is_there_is_waited_for() -> None:

@@ -321,6 +321,17 @@ def test_sources_are_mixed_and_clipped_once() -> None:
     assert len(bench.heard) == 3
 
 
+def test_what_is_mixed_is_sources_not_the_utterances_of_one() -> None:
+    bench = Bench(PlayerSettings(device="null", mix=True))
+    bench.say(ones(3 * CHUNK, 0.25), source="a")
+    bench.say(ones(3 * CHUNK, 0.125), source="a", start_ns=2 * START)
+    bench.say(ones(6 * CHUNK, 0.5), source="b")
+    sound = bench.hear_all()
+    assert (sound[: 3 * CHUNK] == 0.75).all()
+    assert (sound[3 * CHUNK : 6 * CHUNK] == 0.625).all()
+    assert not sound[6 * CHUNK :].any()
+
+
 def test_a_source_that_was_forgotten_does_not_block_the_others(bench: Bench) -> None:
     for number in range(80):
         bench.send(ones(10), source=number)

@@ -400,7 +400,7 @@ class Player:
             if self.mix:
                 self._render_together(out, heard_at)
             else:
-                self._render_in_turn(out, heard_at)
+                self._render_in_turn(list(self._active), out, heard_at)
             self._apply_gain(out)
         except Exception:
             _logger.exception("rendering failed; what was being played is dropped")
@@ -424,14 +424,15 @@ class Player:
             function, arguments = self._inbox.popleft()
             function(*arguments)
 
-    def _render_in_turn(self, out: Samples, heard_at: float) -> None:
+    def _render_in_turn(self, tracks: list[Track], out: Samples, heard_at: float) -> None:
         filled = 0
-        while filled < len(out) and self._active:
-            track = self._active[0]
+        for track in tracks:
+            if filled == len(out):
+                return
             filled += self._play(track, out[filled:], heard_at + filled / self._format.rate)
             if track.buffer.state is not State.ENDED:
                 return
-            self._active.pop(0)
+            self._active.remove(track)
         out[filled:] = 0.0
 
     def _render_together(self, out: Samples, heard_at: float) -> None:
@@ -439,12 +440,17 @@ class Player:
             self._scratch = np.zeros_like(out)
         scratch = self._scratch[: len(out)]
         out.fill(0.0)
-        for track in list(self._active):
-            played = self._play(track, scratch, heard_at)
-            out[:played] += scratch[:played]
-            if track.buffer.state is State.ENDED:
-                self._active.remove(track)
+        for tracks in self._by_source():
+            self._render_in_turn(tracks, scratch, heard_at)
+            out += scratch
         np.clip(out, -1.0, 1.0, out=out)
+
+    def _by_source(self) -> list[list[Track]]:
+        """The utterances of each source, in order."""
+        tracks: dict[Hashable, list[Track]] = {}
+        for track in self._active:
+            tracks.setdefault(track.source.key, []).append(track)
+        return list(tracks.values())
 
     def _play(self, track: Track, out: Samples, heard_at: float) -> int:
         """Render one track and note what is heard of it when."""

@@ -21,6 +21,9 @@ ABORT, WAIT = "abort", "wait"
 
 PLAYER_SILENCE_SECONDS = 0.7
 """A player tells its playhead 20 times a second; after this long without a word it is lost."""
+_FOLLOW_SECONDS = 0.3
+"""Of several players the one that is heard first is followed until it has been silent for so long:
+one that joins in mid-sentence is ahead by all that was sent and not yet heard."""
 _EXTRAPOLATE_SECONDS = 0.1
 _PAUSE_SECONDS = 0.15
 """This long before a streamed text runs out of audio the player is told not to wait for more."""
@@ -114,6 +117,7 @@ class SpeechQueue:
         self._began_at = clock()
         self._queue: list[Speech] = []
         self._last_end_ns = 0
+        self._player = ""
         self._player_heard_at = -math.inf
         self._player_seen = False
         self._player_seen_at = -math.inf
@@ -142,11 +146,14 @@ class SpeechQueue:
         self._player_seen = True
         self._player_seen_at = self._clock()
 
-    def playhead(self, stamp_ns: int) -> None:
+    def playhead(self, stamp_ns: int, player: str = "") -> None:
         """A player tells that the frame with this stamp is leaving its device now."""
         now = self._clock()
-        self._player_heard_at = now
         self._player_seen = True
+        if player != self._player and self._follows_another(now):
+            return
+        self._player = player
+        self._player_heard_at = now
         if not self._queue:
             return
         speech = self._queue[0]
@@ -161,6 +168,11 @@ class SpeechQueue:
         speech.confirmed = max(frame, speech.confirmed or 0)
         speech.confirmed_at = now
         self._found(speech)
+
+    def _follows_another(self, now: float) -> bool:
+        """What is spoken now is heard from the player that told its playhead last."""
+        is_heard = bool(self._queue) and self._queue[0].confirmed is not None
+        return is_heard and now - self._player_heard_at < _FOLLOW_SECONDS
 
     @staticmethod
     def _is_stale(speech: Speech, frame: int, now: float) -> bool:

@@ -218,7 +218,7 @@ class SpeakServer(Node):
 
     def _on_playhead(self, message: TimeReference) -> None:
         stamp_ns = to_nanoseconds(message.time_ref)
-        self._speaker.post(lambda queue: queue.playhead(stamp_ns))
+        self._speaker.post(lambda queue: queue.playhead(stamp_ns, message.source))
         if self._player_clock is None:
             self._player_clock = SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())

@@ -122,10 +122,11 @@ class Hearing:
 
 
 def as_heard(pcm: Pcm, rate: int, gain: float = 1.0) -> Mono:
-    """What a loudspeaker at `rate` Hz is to play of what was on the wire."""
-    scaled = pcm.astype(np.float32) * np.float32(gain / 32768.0)
-    resampled: Mono = soxr.resample(scaled, WIRE_HZ, rate)
-    return resampled
+    """What a loudspeaker at `rate` Hz is to play of what was on the wire: where resampling goes
+    beyond full scale it is clipped, then comes the volume.
+    """
+    resampled: Mono = soxr.resample(pcm.astype(np.float32) / 32768.0, WIRE_HZ, rate)
+    return np.clip(resampled, -1.0, 1.0) * np.float32(gain)
 
 
 def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: float) -> Hearing:

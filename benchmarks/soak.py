@@ -90,12 +90,14 @@ SERVER_CHANGES: dict[str, Sequence[Any]] = {
     "warn_latency_ms": (500.0, 1000.0),
 }
 PLAYER_CHANGES: dict[str, Sequence[Any]] = {
-    "prebuffer_chunks": (2, 3, 5),
+    "prebuffer_chunks": (3, 4, 6),
     "max_buffer": (15.0, 30.0),
     "publishers": ("in_turn", "mix"),
     "warn_underruns": (1, 2),
     "warn_latency_ms": (500.0, 1000.0),
 }
+"""Two chunks would be 149 ms of sound when the resampler has its part, and this device asks for 300 ms
+at once: it would run dry by arithmetic."""
 POLICIES = (QUEUE, QUEUE, REPLACE, REJECT)
 """Each for a round."""
 VOLUMES = (0.5, 0.75, 1.0)
@@ -237,12 +239,14 @@ class Soak:
 
     def _tell(self, console: Console, passed: float) -> None:
         report = self.report
+        mib = ", ".join(f"{_footprint(each).mib:.1f}" for each in self._nodes.values())
         console.print(
             f"{passed / 60:5.1f} min, {report.outcomes.total()} goals, "
             f"{report.judged} of {report.windows} recordings judged, lost {report.hearing.lost}, "
             f"repeated {report.hearing.repeated}, stray {report.hearing.stray}, "
-            f"{len(report.surprises)} surprises",
+            f"{len(report.surprises)} surprises, {mib} MiB",
             highlight=False,
+            soft_wrap=True,
         )
 
     # One round: steps at random, then silence, then judgement.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import wave
+import weakref
 from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 
@@ -221,6 +223,15 @@ def test_stop_ends_a_paused_utterance(bench: Bench) -> None:
     bench.player.stop()
     assert not bench.hear_all().any()
     assert [heard.complete for heard in bench.heard] == [False]
+
+
+def test_nothing_is_kept_of_an_utterance_that_was_heard(bench: Bench) -> None:
+    bench.say(ones(3 * CHUNK))
+    bench.render()
+    track = weakref.ref(bench.player.active[0])
+    bench.hear_all()
+    gc.collect()
+    assert track() is None
 
 
 # Pause, mute, volume.

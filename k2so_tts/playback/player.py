@@ -89,6 +89,8 @@ class Track:
     started: bool = False
     stopped: bool = False
     complete: bool = False
+    over: bool = False
+    """Its end was heard and told."""
     last_chunk: float = 0.0
     patience: float = 0.0
 

@@ -142,6 +142,9 @@ class Reporter:
             stamp_ns = track.stamp_ns(track.buffer.position, track.rate)
             self._listener.on_playhead(stamp_ns, passage.end_at)
         self._player.settle(track)
+        track.over = True
+        while self._log and self._log[0].track.over:
+            self._log.popleft()
         timeline = track.timeline
         self._listener.on_utterance(
             Heard(

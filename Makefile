@@ -18,7 +18,8 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test test-faults demo compare bench bench-check neural test-neural bench-neural lint audit clean
+.PHONY: help setup build test test-faults demo compare bench bench-check soak soak-check neural test-neural \
+    bench-neural lint audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -49,6 +50,12 @@ bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then 
 
 bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
 	@. ./env.sh && exec python benchmarks/latency.py --check
+
+soak: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for hours in company (SOAK_ARGS="--minutes 60 --busy")
+	@. ./env.sh && exec python benchmarks/soak.py $(SOAK_ARGS)
+
+soak-check: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for a minute in company, with one core busy
+	@. ./env.sh && exec python benchmarks/soak.py --minutes 1 --busy
 
 neural: build $(neural)/.neural ## the set-up, and the neural engines in an environment of their own (5 GB)
 

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from rclpy.logging import LoggingSeverity
+from rclpy.impl.logging_severity import LoggingSeverity
 from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import TimeReference
@@ -45,7 +45,6 @@ from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
 from support.soak import (
     FAULTS,
     UNFINISHED,
-    WIRE_HZ,
     Footprint,
     Report,
     Utterance,
@@ -53,7 +52,7 @@ from support.soak import (
     faults,
     judge,
 )
-from support.sound import SoundServer
+from support.sound import SoundServer, SoundServerError
 
 from k2so_tts.audio import NOTHING, Pcm, apply_gain
 from k2so_tts.engines import Prosody
@@ -61,6 +60,7 @@ from k2so_tts.engines.espeak import EspeakEngine
 from k2so_tts.ros.client import ask
 from k2so_tts.ros.goals import QUEUE, REJECT, REPLACE
 from k2so_tts.ros.messages import AudioStamped, playhead_qos, speech_qos, to_nanoseconds
+from k2so_tts.settings import brief
 from k2so_tts.text import clean
 
 SERVER, PLAYER = "/speak_server", "/audio_player"
@@ -77,10 +77,10 @@ REST_SECONDS = 2.0
 
 OUTCOMES = {SUCCEEDED: "succeeded", CANCELED: "canceled", ABORTED: "aborted"}
 LANGUAGES = ("en-us", "en-gb", "de", "fr-fr", "es", "it", "pl", "sv", "pt")
-WORDS = (
+VOCABULARY = (
     "I am the robot of this house and you are standing in front of my left wheel . , ! ? 42 "
     "Straße über größer coração señor łódź garçon 3.14 please wait until the door has opened"
-).split()
+)
 SERVER_CHANGES: dict[str, Sequence[Any]] = {
     "max_queue": (2, 32),
     "rate": (0.75, 1.0, 1.5),
@@ -96,8 +96,8 @@ PLAYER_CHANGES: dict[str, Sequence[Any]] = {
     "warn_underruns": (1, 2),
     "warn_latency_ms": (500.0, 1000.0),
 }
-"""Two chunks would be 149 ms of sound when the resampler has its part, and this device asks for 300 ms
-at once: it would run dry by arithmetic."""
+"""Two chunks are 149 ms of sound when the resampler has kept its part, and this device asks for
+300 ms at once: it would run dry by arithmetic."""
 POLICIES = (QUEUE, QUEUE, REPLACE, REJECT)
 """Each for a round."""
 VOLUMES = (0.5, 0.75, 1.0)
@@ -205,7 +205,8 @@ class Soak:
         self._observer = observer
         self._sound = sound
         self._nodes = {name: psutil.Process(pid) for name, pid in nodes.items()}
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._random = random.Random()
         self._engine = EspeakEngine()
         self._engine.load()
         self._settings: dict[str, Any] = {"rate": 1.0, "pitch": 1.0, "volume": 1.0}
@@ -225,17 +226,21 @@ class Soak:
         self._engine.close()
 
     def run(self, seconds: float, console: Console) -> None:
-        """Rounds for so long, and what each node holds before and after most of them."""
-        began = time.monotonic()
+        """Rounds for so long, and what each node holds after the first few and at the end."""
+        report, began, passed = self.report, time.monotonic(), 0.0
         settle = min(SETTLE_SECONDS, seconds / 3)
-        while (passed := time.monotonic() - began) < seconds:
-            if passed >= settle and not self.report.settled:
-                self.report.settled = self._footprints()
-            self._round()
-            self._tell(console, time.monotonic() - began)
-        self.report.ended = self._footprints()
-        status = self._fresh_status(PLAYER)
-        self.report.counters = {name: int(status[name]) for name in (*FAULTS, "device_xruns")}
+        try:
+            while passed < seconds or not report.settled:
+                self._round()
+                passed = time.monotonic() - began
+                self._tell(console, passed)
+                if passed >= settle and not report.settled:
+                    report.settled = self._footprints()
+            report.ended = self._footprints()
+            status = self._fresh_status(PLAYER)
+            report.counters.update({name: int(status[name]) for name in (*FAULTS, "device_xruns")})
+        except (TimeoutError, SoundServerError, psutil.Error) as error:
+            report.surprises.append(f"it could not go on: {brief(error)}")
 
     def _tell(self, console: Console, passed: float) -> None:
         report = self.report
@@ -252,6 +257,8 @@ class Soak:
     # One round: steps at random, then silence, then judgement.
 
     def _round(self) -> None:
+        self.report.windows += 1
+        self._random.seed(f"{self._seed}, {self.report.windows}")
         self._gain = self._random.choice(VOLUMES)
         self._set(PLAYER, "volume", self._gain)
         self._set(SERVER, "queue_policy", self._random.choice(POLICIES))
@@ -264,7 +271,6 @@ class Soak:
             self._wait_for_silence()
             recording.wait_for_frames(recording.frames + self._sound.rate // 2, PATIENCE)
             utterances = self._collect()
-            self.report.windows += 1
             try:
                 heard = recording.whole()[:, 0]
             except RecorderLostFramesError:
@@ -289,7 +295,7 @@ class Soak:
     def _speak(self, _: float) -> None:
         """A few words mostly, now and then some sentences."""
         draw, settings = self._random, self._settings
-        words = draw.choices(WORDS, k=min(40, 1 + int(draw.expovariate(1 / 8))))
+        words = draw.choices(VOCABULARY.split(), k=min(40, 1 + int(draw.expovariate(1 / 8))))
         text = " ".join(["Yes", *words])
         language = draw.choice(LANGUAGES)
         rate, volume = draw.choice((0.5, 0.75, 1.0, 1.25, 2.0)), draw.choice((0.5, 1.0))
@@ -355,11 +361,9 @@ class Soak:
         """
         try:
             self._observer.wait(lambda: not self._unfinished(), PATIENCE)
-            self._observer.wait(
-                lambda: time.monotonic() - self._heard_at > QUIET_SECONDS, PATIENCE
-            )
+            self._observer.wait(lambda: time.monotonic() - self._heard_at > QUIET_SECONDS, PATIENCE)
         except TimeoutError as error:
-            self.report.surprises.append(f"{PATIENCE:g} s were not enough: {error}"[:500])
+            self.report.surprises.append(f"{PATIENCE:g} s were not enough: {brief(error)}")
 
     def _collect(self) -> list[Utterance]:
         """What was on the wire in this round; its goals are counted and compared with it."""
@@ -376,7 +380,9 @@ class Soak:
         report.outcomes.update(each.outcome for each in sent)
         report.surprises += [each.surprise for each in sent if each.surprise is not None]
         report.surprises += [
-            f"error of {entry.name}: {entry.msg}" for entry in log if entry.level >= LoggingSeverity.ERROR
+            f"error of {entry.name}: {entry.msg}"
+            for entry in log
+            if entry.level >= LoggingSeverity.ERROR
         ]
         for each in sent:
             if each.outcome == "succeeded":
@@ -404,9 +410,7 @@ class Soak:
 
     def _made(self, sent: Sent) -> Pcm:
         blocks = self._engine.synthesise(clean(sent.text), sent.voice, sent.prosody)
-        return apply_gain(
-            np.concatenate([NOTHING, *(block.pcm for block in blocks)]), sent.volume
-        )
+        return apply_gain(np.concatenate([NOTHING, *(block.pcm for block in blocks)]), sent.volume)
 
     def _footprints(self) -> dict[str, Footprint]:
         """What each node holds when all company has left and the device rests."""

@@ -140,7 +140,7 @@ def good() -> Report:
         windows=5,
         judged=5,
         hearing=Hearing(due=RATE, heard=RATE),
-        counters=dict.fromkeys(FAULTS, 0),
+        counters=Counter(),
         settled={"speak_server": FLAT},
         ended={"speak_server": replace(FLAT, mib=105.0, descriptors=41)},
     )
@@ -150,8 +150,8 @@ def test_a_good_run_passes() -> None:
     assert list(faults(good())) == []
 
 
-def grow(**fields: float) -> Callable[[Report], None]:
-    return lambda report: report.ended.update(speak_server=replace(FLAT, **fields))
+def end_with(footprint: Footprint) -> Callable[[Report], None]:
+    return lambda report: report.ended.update(speak_server=footprint)
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def grow(**fields: float) -> Callable[[Report], None]:
         lambda report: setattr(report.hearing, "repeated", 1),
         lambda report: setattr(report.hearing, "stray", 1),
         *(lambda report, name=name: report.counters.update({name: 1}) for name in FAULTS),
-        grow(mib=111.0),
-        grow(threads=13),
-        grow(descriptors=43),
-        grow(children=3),
+        end_with(replace(FLAT, mib=111.0)),
+        end_with(replace(FLAT, threads=13)),
+        end_with(replace(FLAT, descriptors=43)),
+        end_with(replace(FLAT, children=3)),
     ],
 )
 def test_any_fault_is_a_reason(spoil: Callable[[Report], None]) -> None:

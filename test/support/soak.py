@@ -232,7 +232,7 @@ class Report:
     judged: int = 0
     """Windows of which there is a whole recording."""
     hearing: Hearing = field(default_factory=Hearing)
-    counters: dict[str, int] = field(default_factory=dict)
+    counters: Counter[str] = field(default_factory=Counter)
     """What the player has counted (its diagnostics), by their names there."""
     latencies_ms: list[float] = field(default_factory=list)
     settled: dict[str, Footprint] = field(default_factory=dict)

@@ -23,9 +23,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -69,6 +70,8 @@ SETTLE_SECONDS = 60.0
 QUIET_SECONDS = 0.6
 """Without a playhead, which comes 20 times a second, for so long nothing is heard."""
 PATIENCE = 120.0
+LOOK_SECONDS = 0.01
+JOIN_SECONDS = 5.0
 MOST_UNFINISHED = 4
 MOST_COMPANY = 2
 PAUSE_SECONDS = 1.2
@@ -102,6 +105,34 @@ POLICIES = (QUEUE, QUEUE, REPLACE, REJECT)
 """Each for a round."""
 VOLUMES = (0.5, 0.75, 1.0)
 """Of the player, set between rounds: what is heard of a change is a ramp of 20 ms."""
+
+
+class Standstills:
+    """Notices, in a thread of the highest priority there is, that the machine stands still."""
+
+    def __init__(self) -> None:
+        self._longest = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="standstills", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join(JOIN_SECONDS)
+
+    def take(self) -> float:
+        """The longest (s) since the last time."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+    def _run(self) -> None:
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(90))
+        looked = time.monotonic()
+        while not self._over.wait(LOOK_SECONDS):
+            now = time.monotonic()
+            self._longest = max(self._longest, now - looked - LOOK_SECONDS)
+            looked = now
 
 
 @dataclass(eq=False)
@@ -207,6 +238,7 @@ class Soak:
         self._nodes = {name: psutil.Process(pid) for name, pid in nodes.items()}
         self._seed = seed
         self._random = random.Random()
+        self._standstills = Standstills()
         self._engine = EspeakEngine()
         self._engine.load()
         self._settings: dict[str, Any] = {"rate": 1.0, "pitch": 1.0, "volume": 1.0}
@@ -223,6 +255,7 @@ class Soak:
 
     def close(self) -> None:
         self.company.close()
+        self._standstills.close()
         self._engine.close()
 
     def run(self, seconds: float, console: Console) -> None:
@@ -257,8 +290,11 @@ class Soak:
     # One round: steps at random, then silence, then judgement.
 
     def _round(self) -> None:
-        self.report.windows += 1
-        self._random.seed(f"{self._seed}, {self.report.windows}")
+        report = self.report
+        report.windows += 1
+        surprises = len(report.surprises)
+        self._standstills.take()
+        self._random.seed(f"{self._seed}, {report.windows}")
         self._gain = self._random.choice(VOLUMES)
         self._set(PLAYER, "volume", self._gain)
         self._set(SERVER, "queue_policy", self._random.choice(POLICIES))
@@ -271,15 +307,20 @@ class Soak:
             self._wait_for_silence()
             recording.wait_for_frames(recording.frames + self._sound.rate // 2, PATIENCE)
             utterances = self._collect()
+            standstill = self._standstills.take()
+            report.longest_standstill = max(report.longest_standstill, standstill)
+            if standstill > STEADY["device_latency"]:
+                del report.surprises[surprises:]
+                return
             try:
                 heard = recording.whole()[:, 0]
             except RecorderLostFramesError:
                 return
-        self.report.judged += 1
+        report.judged += 1
         hearing = judge(heard, utterances, self._sound.rate, self._gain)
         if hearing.lost or hearing.repeated or hearing.stray:
-            self.report.surprises.append(f"round {self.report.windows}: {hearing}")
-        self.report.hearing.add(hearing)
+            report.surprises.append(f"round {report.windows}: {hearing}")
+        report.hearing.add(hearing)
 
     def _step(self) -> None:
         draw = self._random
@@ -465,6 +506,7 @@ def table(report: Report) -> Table:
     found.add_row("goals", f"{report.outcomes.total()}: {outcomes}")
     found.add_row("sent, frames at 22.05 kHz", f"{report.sent_frames:,}")
     found.add_row("recordings that were judged", f"{report.judged} of {report.windows}")
+    found.add_row("longest standstill of the machine, ms", f"{1e3 * report.longest_standstill:.0f}")
     found.add_row("due in them, frames at 48 kHz", f"{hearing.due:,}")
     found.add_row("heard", f"{hearing.heard:,}")
     found.add_row("lost, repeated, stray", f"{hearing.lost}, {hearing.repeated}, {hearing.stray}")

@@ -43,9 +43,9 @@ GROWTH_THREADS = 0
 GROWTH_DESCRIPTORS = 2
 """Open files, sockets and pipes that it may have more: the middleware closes what belonged to a
 participant that was killed when it next looks."""
-LEAST_JUDGED = 0.8
-"""Part of the windows whose recording must be whole: where the recorder itself lost frames, it
-tells nothing."""
+MOST_UNJUDGED = 0.2
+"""Part of the windows (one in any case) that may tell nothing: the recorder itself lost frames, or
+the whole machine stood still for longer than the sound device holds."""
 
 
 @dataclass(eq=False)
@@ -230,7 +230,9 @@ class Report:
     """On the wire, at `WIRE_HZ`."""
     windows: int = 0
     judged: int = 0
-    """Windows of which there is a whole recording."""
+    """Windows that tell something."""
+    longest_standstill: float = 0.0
+    """Seconds for which the machine ran nothing, whatever its priority."""
     hearing: Hearing = field(default_factory=Hearing)
     counters: Counter[str] = field(default_factory=Counter)
     """What the player has counted (its diagnostics), by their names there."""
@@ -257,7 +259,8 @@ def faults(report: Report) -> Iterator[str]:
     yield from report.surprises
     if report.outcomes[UNFINISHED]:
         yield f"{report.outcomes[UNFINISHED]} goals have no terminal state"
-    if report.judged < LEAST_JUDGED * report.windows or not report.hearing.heard:
+    unjudged = report.windows - report.judged
+    if unjudged > max(1, MOST_UNJUDGED * report.windows) or not report.hearing.heard:
         yield f"only {report.judged} of {report.windows} recordings tell anything"
     for name in ("lost", "repeated", "stray"):
         if frames := getattr(report.hearing, name):

@@ -20,15 +20,12 @@ import os
 import platform
 import random
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +37,10 @@ from rich.table import Table
 from sensor_msgs.msg import TimeReference
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
+from callback import busy
 from conftest import STEADY, STEADY_CYCLE
-from support.recording import RecorderLostFramesError, end_process
+from support.company import Company
+from support.recording import RecorderLostFramesError
 from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
 from support.soak import (
     FAULTS,
@@ -54,13 +53,13 @@ from support.soak import (
     judge,
 )
 from support.sound import SoundServer, SoundServerError
+from support.standstills import Standstills
 
 from k2so_tts.audio import NOTHING, Pcm, apply_gain
 from k2so_tts.engines import Prosody
 from k2so_tts.engines.espeak import EspeakEngine
-from k2so_tts.ros.client import ask
 from k2so_tts.ros.goals import QUEUE, REJECT, REPLACE
-from k2so_tts.ros.messages import AudioStamped, playhead_qos, speech_qos, to_nanoseconds
+from k2so_tts.ros.messages import playhead_qos, to_nanoseconds
 from k2so_tts.settings import brief
 from k2so_tts.text import clean
 
@@ -70,8 +69,6 @@ SETTLE_SECONDS = 60.0
 QUIET_SECONDS = 0.6
 """Without a playhead, which comes 20 times a second, for so long nothing is heard."""
 PATIENCE = 120.0
-LOOK_SECONDS = 0.01
-JOIN_SECONDS = 5.0
 MOST_UNFINISHED = 4
 MOST_COMPANY = 2
 PAUSE_SECONDS = 1.2
@@ -99,40 +96,12 @@ PLAYER_CHANGES: dict[str, Sequence[Any]] = {
     "warn_underruns": (1, 2),
     "warn_latency_ms": (500.0, 1000.0),
 }
-"""Two chunks are 149 ms of sound when the resampler has kept its part, and this device asks for
-300 ms at once: it would run dry by arithmetic."""
+"""No fewer than three chunks: two are 149 ms of sound when the resampler has kept its part, and
+this device asks for 300 ms at once, so it would run dry by arithmetic."""
 POLICIES = (QUEUE, QUEUE, REPLACE, REJECT)
 """Each for a round."""
 VOLUMES = (0.5, 0.75, 1.0)
 """Of the player, set between rounds: what is heard of a change is a ramp of 20 ms."""
-
-
-class Standstills:
-    """Notices, in a thread of the highest priority there is, that the machine stands still."""
-
-    def __init__(self) -> None:
-        self._longest = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="standstills", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._over.set()
-        self._thread.join(JOIN_SECONDS)
-
-    def take(self) -> float:
-        """The longest (s) since the last time."""
-        longest, self._longest = self._longest, 0.0
-        return longest
-
-    def _run(self) -> None:
-        with suppress(PermissionError):
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(90))
-        looked = time.monotonic()
-        while not self._over.wait(LOOK_SECONDS):
-            now = time.monotonic()
-            self._longest = max(self._longest, now - looked - LOOK_SECONDS)
-            looked = now
 
 
 @dataclass(eq=False)
@@ -173,58 +142,6 @@ class Sent:
         return f"a goal was {self.outcome}: {self.text[:40]!r}, heard {self.goal.text[:40]!r}"
 
 
-@dataclass
-class Company:
-    """Further players and bystanders, who come and go."""
-
-    directory: Path
-    observer: Observer
-    players: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    bystanders: list[Any] = field(default_factory=list)
-    joined: int = 0
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    def join(self, device: str) -> None:
-        number = next(self._numbers)
-        if device == "wav":
-            device = f"wav:{self.directory / f'{number}.wav'}"
-        command = ["audio_player", "--ros-args", "-r", f"__node:=guest_{number}"]
-        command += ["-p", f"device:={device}"]
-        self.players.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
-        self.joined += 1
-
-    def leave(self, how: signal.Signals) -> None:
-        end_process(self.players.pop(0), how)
-        for path in self.directory.glob("*.wav"):
-            if not self.players:
-                path.unlink()
-
-    def subscribe(self) -> None:
-        node = self.observer.node
-        self.bystanders.append(
-            ask(
-                self.observer._executor,
-                lambda: node.create_subscription(
-                    AudioStamped, "audio", lambda _: None, speech_qos()
-                ),
-            )
-        )
-
-    def unsubscribe(self) -> None:
-        bystander = self.bystanders.pop(0)
-        ask(
-            self.observer._executor,
-            lambda: self.observer.node.destroy_subscription(bystander),
-        )
-
-    def close(self) -> None:
-        """All leave."""
-        while self.players:
-            self.leave(signal.SIGINT)
-        while self.bystanders:
-            self.unsubscribe()
-
-
 class Soak:
     """The robot, what is done to it, and what is known of it."""
 
@@ -232,7 +149,8 @@ class Soak:
         self, observer: Observer, sound: SoundServer, nodes: dict[str, int], seed: int, home: Path
     ) -> None:
         self.report = Report()
-        self.company = Company(home, observer)
+        self._company = Company(home, observer)
+        self.report.company = self._company.joined
         self._observer = observer
         self._sound = sound
         self._nodes = {name: psutil.Process(pid) for name, pid in nodes.items()}
@@ -254,7 +172,7 @@ class Soak:
         )
 
     def close(self) -> None:
-        self.company.close()
+        self._company.close()
         self._standstills.close()
         self._engine.close()
 
@@ -374,7 +292,7 @@ class Soak:
         self._set(node, name, value)
 
     def _visit(self, which: float) -> None:
-        company = self.company
+        company = self._company
         device = self._random.choice(("null", "wav"))
         if company.players and (which < 0.5 or len(company.players) == MOST_COMPANY):
             company.leave(signal.SIGKILL if which < 0.15 else signal.SIGINT)
@@ -382,10 +300,10 @@ class Soak:
             company.join(device)
 
     def _look_on(self, which: float) -> None:
-        if self.company.bystanders and which < 0.5:
-            self.company.unsubscribe()
+        if self._company.bystanders and which < 0.5:
+            self._company.unsubscribe()
         else:
-            self.company.subscribe()
+            self._company.subscribe()
 
     def _set(self, node: str, name: str, value: Any) -> None:
         result = self._observer.set_parameter(node, name, value)
@@ -455,7 +373,7 @@ class Soak:
 
     def _footprints(self) -> dict[str, Footprint]:
         """What each node holds when all company has left and the device rests."""
-        self.company.close()
+        self._company.close()
         observer = self._observer
         observer.wait(lambda: observer.node.count_publishers("playhead") == 1, PATIENCE)
         observer.wait(lambda: observer.status(PLAYER)["device_rests"] == "True", PATIENCE)
@@ -487,16 +405,6 @@ def _footprint(process: Any) -> Footprint:
     )
 
 
-@contextmanager
-def busy() -> Iterator[None]:
-    """A process that keeps one core busy."""
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
-        try:
-            yield
-        finally:
-            process.kill()
-
-
 def table(report: Report) -> Table:
     found = Table("", "figure", title_justify="left")
     hearing, counters = report.hearing, report.counters
@@ -504,6 +412,8 @@ def table(report: Report) -> Table:
         f"{report.outcomes[name]} {name}" for name in (*OUTCOMES.values(), "rejected", UNFINISHED)
     )
     found.add_row("goals", f"{report.outcomes.total()}: {outcomes}")
+    for name, times in report.company.items():
+        found.add_row(f"further {name} that joined", str(times))
     found.add_row("sent, frames at 22.05 kHz", f"{report.sent_frames:,}")
     found.add_row("recordings that were judged", f"{report.judged} of {report.windows}")
     found.add_row("longest standstill of the machine, ms", f"{1e3 * report.longest_standstill:.0f}")
@@ -548,7 +458,7 @@ def main() -> None:
         observer = stack.enter_context(closing(Observer()))
         observer.wait_for_nodes()
         if given.busy:
-            stack.enter_context(busy())
+            stack.enter_context(busy(1))
         nodes = {SERVER: server.pid, PLAYER: player.pid}
         soak = stack.enter_context(closing(Soak(observer, sound, nodes, given.seed, home)))
         soak.run(60 * given.minutes, console)

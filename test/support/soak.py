@@ -224,6 +224,8 @@ class Report:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     """Goals by their terminal state, refused ones, and those `UNFINISHED`."""
+    company: Counter[str] = field(default_factory=Counter)
+    """How many joined for a while, by what they are."""
     surprises: list[str] = field(default_factory=list)
     """What happened against the rules, in words."""
     sent_frames: int = 0

@@ -212,12 +212,20 @@ def _parsed(name: str, texts: Mapping[str, str]) -> dict[str, object]:
 
 
 def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:
-    with Path(path).open("wb") as opened, closing(wave.open(opened, "wb")) as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        for pcm in chunks:
-            file.writeframes(pcm.tobytes())
+    """Write all of it. A file that can't be written to its end is removed."""
+    try:
+        with Path(path).open("wb") as opened, closing(wave.open(opened, "wb")) as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            for pcm in chunks:
+                file.writeframes(pcm.tobytes())
+    except BaseException as error:
+        if Path(path).is_file():
+            Path(path).unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, path) from error
+        raise
 
 
 @contextmanager

@@ -137,6 +137,7 @@ class Card:
         self.xruns = 0
         self.realtime = False
         self.hangs = False
+        self.failure: str | None = None
         self.served = True
         self.present = True
         self.closed = threading.Event()

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ DEFAULT_TEXT = "I am K-2SO. I speak while I am still thinking about the end of t
 WAV = Path("demo.wav")
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
+EDGE_SECONDS = 0.1
+"""Of silence before the first sound, which the file leaves out."""
 
 console = Console(highlight=False)
 
@@ -42,9 +45,19 @@ def main() -> int:
             console.print(str(error))
             return 1
     report(measured)
+    if device.startswith("wav:") and not is_whole(measured):
+        console.print(f"{WAV} is not whole: audio_player has said why")
+        return 1
     if device.startswith("wav:"):
         console.print(f"What was heard is in {WAV}")
     return 0 if measured.status == "succeeded" else 1
+
+
+def is_whole(measured: Measured) -> bool:
+    """Whether the file, which is complete once the player has ended, holds all that was heard."""
+    with wave.open(str(WAV)) as file:
+        seconds = file.getnframes() / file.getframerate()
+    return not measured.heard or seconds > measured.heard[-1][1] - EDGE_SECONDS
 
 
 def choose_device() -> str:

@@ -57,7 +57,7 @@ def play(
     nothing.
 
     Raises:
-        DeviceError: there is no such device; nothing was taken from `chunks`.
+        DeviceError: there is no such device, and nothing was taken from `chunks`; or it was lost.
     """
     start_ns = time.monotonic_ns()
     audio_format = AudioFormat(rate)
@@ -82,6 +82,10 @@ def play(
             end_ns = start_ns + frames_to_ns(frames, rate)
             player.receive(_SOURCE, end_ns, audio_format, end_marker)
             listener.over.wait(player.buffered_seconds + player.max_buffer)
+        if player.output.device.failure is not None:
+            raise DeviceError(player.output.device.failure)
+        if player.output.error is not None:
+            raise DeviceError(player.output.error)
         return listener.heard
     finally:
         player.close()

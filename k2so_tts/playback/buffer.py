@@ -95,6 +95,11 @@ class JitterBuffer:
         """Frames that wait to be played."""
         return self.received - self.position
 
+    @property
+    def is_dry(self) -> bool:
+        """Whether it has run dry since it began to play."""
+        return self._silent and self.position > 0 and not self._pieces
+
     def push(self, samples: Samples) -> None:
         """Append a chunk, shape (frames, channels)."""
         if self.state is State.ENDED or self._complete:

@@ -56,6 +56,8 @@ class Device(Protocol):
     xruns: int
     realtime: bool
     hangs: bool
+    failure: str | None
+    """Why it does not ask for sound any more, if it knows."""
 
     @property
     def served(self) -> bool:
@@ -144,6 +146,7 @@ class ClockedDevice:
         self.xruns = 0
         self.realtime = False
         self.hangs = False
+        self.failure: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -186,12 +189,13 @@ class ClockedDevice:
 
 
 class WavDevice(ClockedDevice):
-    """Plays into a 16-bit WAV file in real time, from the first sound on."""
+    """Plays into a 16-bit WAV file in real time, from the first sound on. When there is no room for
+    more, what was played up to then is in it.
+    """
 
     def __init__(self, path: str, rate: int = PREFERRED_RATE) -> None:
         super().__init__(f"wav:{path}", rate)
         self._heard = False
-        self._failed = False
         try:
             if Path(path).is_fifo():
                 raise DeviceError(f"device 'wav:{path}' is a pipe; allowed: a file")
@@ -208,18 +212,17 @@ class WavDevice(ClockedDevice):
             self._file.close()
 
     def alive(self) -> bool:
-        return super().alive() and not self._failed
+        return super().alive() and self.failure is None
 
     def _consume(self, out: Samples) -> None:
         self._heard = self._heard or bool(out.any())
-        if not self._heard or self._failed:
+        if not self._heard or self.failure is not None:
             return
         pcm = np.clip(np.rint(out * 32768.0), -32768, 32767).astype("<i2")
         try:
             self._file.writeframes(pcm.tobytes())
         except OSError as error:
-            self._failed = True
-            _logger.error("device %r: %s", self.name, error)
+            self.failure = f"device {self.name!r}: {error.strerror or error}"
 
 
 class SoundDevice:
@@ -239,6 +242,7 @@ class SoundDevice:
         self.xruns = 0
         self.realtime = False
         self.hangs = False
+        self.failure: str | None = None
         self._render: Render | None = None
         self._called_at = time.monotonic()
         self._calls = 0

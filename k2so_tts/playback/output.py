@@ -95,6 +95,10 @@ class Output:
         """How often any device was not served in time."""
         return self._xruns + (self._device.xruns if self._device else 0)
 
+    @property
+    def _is_file(self) -> bool:
+        return self._specification.startswith("wav:")
+
     def start(self) -> None:
         """Open the device, or the clock in its place, and watch it.
 
@@ -104,7 +108,7 @@ class Output:
         try:
             self._use(self._open())
         except DeviceError as error:
-            if self._specification.startswith("wav:"):
+            if self._is_file:
                 raise
             self._fail(str(error))
         self._thread.start()
@@ -140,6 +144,8 @@ class Output:
                 if self._reopen or self._resting:  # it may be awake already
                     self._reopen = False
                     self._try()
+            elif self._error is not None and self._is_file:
+                continue  # begun again it would hold the end only
             elif self._error is not None:
                 retry = min(2 * retry, _LONGEST_RETRY_SECONDS)
                 self._try()
@@ -149,7 +155,8 @@ class Output:
                 self.losses += 1
                 retry = _FIRST_RETRY_SECONDS
                 self._hardships += not self.device.served
-                self._fail(f"device {self.device.name!r} stopped asking for sound")
+                stopped = f"device {self.device.name!r} stopped asking for sound"
+                self._fail(self.device.failure or stopped)
             elif not self._resting and self._is_hard_pressed():
                 self._hardships += 1
                 _logger.warning(
@@ -162,8 +169,7 @@ class Output:
         if not self._is_idle():
             self._used_at = time.monotonic()
         silent = time.monotonic() - self._used_at
-        a_file = self._specification.startswith("wav:")
-        return not (self._resting or a_file) and 0 < self._rest_after < silent
+        return not (self._resting or self._is_file) and 0 < self._rest_after < silent
 
     def _is_hard_pressed(self) -> bool:
         """Too many xruns, a longer buffer to be had, and a silence in which to change to it."""
@@ -225,7 +231,8 @@ class Output:
 
     def _fail(self, reason: str) -> None:
         self._let_the_clock_run(reason)
-        _logger.warning("%s; the timeline runs on unheard, and it is tried again", reason)
+        hope = "" if self._is_file else ", and it is tried again"
+        _logger.warning("%s; the timeline runs on unheard%s", reason, hope)
 
     def _let_the_clock_run(self, reason: str) -> None:
         old = self._device

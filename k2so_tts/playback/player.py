@@ -21,6 +21,7 @@ from k2so_tts.playback.timeline import Timeline
 _logger = logging.getLogger(__name__)
 
 _QUIET_CHUNKS = 2
+_SUPERSEDED_SECONDS = 0.5
 _VOLUME_SECONDS = 0.02
 _MOST_SOURCES = 64
 _MOST_COMMANDS = 1024
@@ -202,6 +203,15 @@ class Player:
         self.output.wake()
         return accepted
 
+    def supersede(self, source: Hashable) -> None:
+        """A source was started anew as another one: no more is expected of it, and what it has sent
+        is heard. If it sends all the same, nothing has happened.
+        """
+        with self._receiving:
+            known = self._sources.get(source)
+            if known is not None and known.track is not None:
+                known.track.patience = min(known.track.patience, _SUPERSEDED_SECONDS)
+
     def stop(self) -> None:
         """Silence now: what is buffered is thrown away, and so is the rest of these utterances."""
         with self._receiving:
@@ -345,6 +355,10 @@ class Player:
             self._active.append(track)
 
     def _finish(self, track: Track, rest: Samples, abrupt: bool) -> None:
+        if abrupt and track.buffer.is_dry:  # a scrap that the resampler held, too late to be of use
+            self._pushed += len(rest)
+            self.counters.lost_frames += len(rest) * track.timeline.format.rate // track.rate
+            rest = rest[:0]
         self._push(track, rest)
         track.buffer.end(abrupt=abrupt)
         track.complete = not track.stopped

@@ -115,6 +115,7 @@ class AudioPlayer(Node):
         self._buffering = Figure("buffering_ms", 1000)
         self._clocks = StampClocks()
         self._clock_offset_ns = 0
+        self._senders: OrderedDict[str, Hashable] = OrderedDict()
         self._player = Player(_player_settings(self._settings.values), self)
         self._player.start()
         self._settings.on_change(self._apply)
@@ -166,6 +167,7 @@ class AudioPlayer(Node):
                 f"a message on 'audio' was dropped: {error}", throttle_duration_sec=_LOG_SECONDS
             )
             return
+        self._note_sender(message.header.frame_id, source)
         accepted = self._player.receive(
             source, received.stamp_ns, received.format, received.samples
         )
@@ -179,6 +181,15 @@ class AudioPlayer(Node):
                 f"{self._settings['max_buffer']:g} s (max_buffer) may wait; it is refused",
                 throttle_duration_sec=_LOG_SECONDS,
             )
+
+    def _note_sender(self, name: str, source: Hashable) -> None:
+        """A node that was started anew sends under its old name: who did so before is gone."""
+        before = self._senders.pop(name, source)
+        self._senders[name] = source
+        if len(self._senders) > _REMEMBERED:
+            self._senders.popitem(last=False)
+        if name and before != source:
+            self._player.supersede(before)
 
     def _listen_to_best_effort(self) -> None:
         """A publisher offers best effort only: subscribe so as well, and hear the others once."""

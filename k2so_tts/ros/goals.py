@@ -24,6 +24,8 @@ PLAYER_SILENCE_SECONDS = 0.7
 _FOLLOW_SECONDS = 0.3
 """Of several players the one that is heard first is followed until it has been silent for so long:
 one that joins in mid-sentence is ahead by all that was sent and not yet heard."""
+_STANDSTILL_SECONDS = 0.2
+"""A step that is so much overdue: this process stood still, and has not heard others meanwhile."""
 _EXTRAPOLATE_SECONDS = 0.1
 _PAUSE_SECONDS = 0.15
 """This long before a streamed text runs out of audio the player is told not to wait for more."""
@@ -73,8 +75,8 @@ class Port(Protocol):
         ...
 
     def players_subscribe(self) -> bool:
-        """Somebody who tells a playhead is known to listen: nothing is sent past a player that is
-        just becoming known.
+        """The player that has told something last, or else any, is known to listen: nothing is sent
+        past one that is just becoming known.
         """
         ...
 
@@ -121,6 +123,7 @@ class SpeechQueue:
         self._player_heard_at = -math.inf
         self._player_seen = False
         self._player_seen_at = -math.inf
+        self._due = math.inf
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -145,6 +148,7 @@ class SpeechQueue:
         """A player has told that it is there."""
         self._player_seen = True
         self._player_seen_at = self._clock()
+        self._port.fault("player", None)
 
     def playhead(self, stamp_ns: int, player: str = "") -> None:
         """A player tells that the frame with this stamp is leaving its device now."""
@@ -183,6 +187,13 @@ class SpeechQueue:
         """Do what is due. Returns when to step again at the latest (s, the clock's); inf: not
         needed.
         """
+        now = self._clock()
+        if now > self._due + _STANDSTILL_SECONDS:
+            self._player_heard_at = now
+        self._due = self._step()
+        return self._due
+
+    def _step(self) -> float:
         while self._queue:
             head = self._queue[0]
             now = self._clock()
@@ -409,6 +420,8 @@ class SpeechQueue:
         silent_since = max(self._player_heard_at, head.player_owes_since)
         self._player_seen = self._player_seen_at > silent_since  # back already
         self._port.fault("player", "the player is lost: it does not tell its playhead any more")
+        if self._player_seen:
+            self._port.fault("player", None)
         if self.settings.player_lost == ABORT:
             self._end(head, Outcome.ABORTED, "the player was lost")
         else:
@@ -434,7 +447,8 @@ class SpeechQueue:
         players = self._port.player_ids()
         head.players &= players
         is_another = self._player_seen and players > head.players
-        if (is_another or self._by_clock(head)) and self._port.subscribers():
+        is_back = is_another and self._port.players_subscribe()
+        if (is_back or self._by_clock(head)) and self._port.subscribers():
             self._replay(head)
             return now
         if now < head.lost_at + self.settings.player_wait:

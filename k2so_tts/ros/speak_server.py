@@ -46,6 +46,8 @@ _JOIN_SECONDS = 2.0
 _DELIVER_SECONDS = 1.0
 _RESULT_SECONDS = 30
 _LOG_SECONDS = 5.0
+_PARTICIPANT_BYTES = 12
+"""What all endpoints of a process have in common in DDS."""
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 """What rmw calls the node of an endpoint that it has discovered before the node."""
 
@@ -96,6 +98,7 @@ class SpeakServer(Node):
         self._first_chunk = Figure("time_to_first_chunk_ms", 1000)
         self._real_time_factor = Figure("real_time_factor")
         self._player_clock: SenderClock | None = None
+        self._player_participant = b""
         self._speaker = Speaker(self, _queue_settings(self._settings.values))
         self._settings.on_change(self._apply)
 
@@ -216,15 +219,18 @@ class SpeakServer(Node):
         self._diagnostics.publish()
         return TTS.Result(text=text)
 
-    def _on_playhead(self, message: TimeReference) -> None:
+    def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
+        self._player_participant = _participant_of(info)
         stamp_ns = to_nanoseconds(message.time_ref)
         self._speaker.post(lambda queue: queue.playhead(stamp_ns, message.source))
         if self._player_clock is None:
             self._player_clock = SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())
 
-    def _on_speaking(self, _: Bool) -> None:
-        self._speaker.post(SpeechQueue.player_seen)
+    def _on_speaking(self, message: Bool, info: Mapping[str, Any]) -> None:
+        self._player_participant = _participant_of(info)
+        if not message.data:  # a player's first word; the last one of one that dies may be true
+            self._speaker.post(SpeechQueue.player_seen)
         if self.players() != self._players_told:
             self._diagnostics.publish()
 
@@ -285,8 +291,11 @@ class SpeakServer(Node):
         return frozenset(bytes(publisher.endpoint_gid) for publisher in publishers)
 
     def players_subscribe(self) -> bool:
-        players = _nodes_of(self.get_publishers_info_by_topic("playhead"))
-        return bool(players & _nodes_of(self.get_subscriptions_info_by_topic("audio")))
+        players = self.get_publishers_info_by_topic("playhead")
+        listeners = self.get_subscriptions_info_by_topic("audio")
+        if self._player_participant in _participants_of(players):
+            return self._player_participant in _participants_of(listeners)
+        return bool(_nodes_of(players) & _nodes_of(listeners))
 
     def synthesise(self, speech: Speech) -> Synthesis:
         talker, manner = self._voices.begin(speech.language, speech.manner)
@@ -423,6 +432,18 @@ class SpeakServer(Node):
             f"{self._latency.last - engine_ms:.0f} ms of it after the first chunk; see "
             "buffering_ms and device_xruns of audio_player"
         )
+
+
+def _participant_of(info: Mapping[str, Any]) -> bytes:
+    """Which process has sent a message, where ROS tells it (since Kilted): one that was started
+    anew is not the one that was killed, which stays in the graph for a while.
+    """
+    publisher = info.get("publisher_gid") or {}
+    return bytes(publisher.get("data", b""))[:_PARTICIPANT_BYTES]
+
+
+def _participants_of(endpoints: Sequence[TopicEndpointInfo]) -> set[bytes]:
+    return {bytes(endpoint.endpoint_gid)[:_PARTICIPANT_BYTES] for endpoint in endpoints}
 
 
 def _nodes_of(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:

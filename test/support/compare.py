@@ -110,6 +110,30 @@ def align(
     )
 
 
+def piece_of(recorded: Mono, expected: Mono, *, fade: int, tolerance: float = 1e-3) -> Spans:
+    """Return the (start, end) of ``expected`` that is in ``recorded``, none if that is silent.
+
+    Raises :class:`ValueError` when anything else is heard: a gap, a repetition, noise. Only at its
+    ends the piece may have been faded, over ``fade`` frames.
+    """
+    spans = find_speech(recorded, min_gap=len(recorded))
+    if not spans:
+        return []
+    heard = recorded[slice(*spans[0])]
+    _, place = _find(_cut(expected, -_PROBE, len(expected) + 2 * _PROBE), heard[:_PROBE])
+    place -= _PROBE
+    differing = np.abs(heard - _cut(expected, place, len(heard))) > tolerance
+    inner = differing[fade : max(fade, len(heard) - fade)]
+    if inner.any():
+        at = place + fade + int(inner.argmax())
+        raise ValueError(f"what is heard departs from what is expected at its frame {at}")
+    begun = np.flatnonzero(differing[:fade])
+    ended = np.flatnonzero(differing[max(fade, len(heard) - fade) :])
+    start = int(begun[-1]) + 1 if len(begun) else 0
+    end = max(fade, len(heard) - fade) + int(ended[0]) if len(ended) else len(heard)
+    return [(place + start, place + end)]
+
+
 def snr_db(recorded: Mono, expected: Mono) -> float:
     """Return the power of ``expected`` over that of the difference, in dB (equal lengths)."""
     signal = float(np.sum(np.square(expected, dtype=np.float64)))

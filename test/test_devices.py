@@ -112,6 +112,21 @@ def test_a_file_holds_what_was_rendered_from_the_first_sound_on(tmp_path: Path) 
     np.testing.assert_array_equal(pcm, expected)
 
 
+def test_a_file_that_has_no_room_says_so() -> None:
+    device = open_device("wav:/dev/full")
+    device.start(lambda out, _: out.fill(0.5))
+    deadline = time.monotonic() + TIMEOUT
+    while device.alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    device.close()
+    assert device.failure == "device 'wav:/dev/full': No space left on device"
+
+
+def test_what_is_played_into_a_file_without_room_is_an_error() -> None:
+    with pytest.raises(DeviceError, match="^device 'wav:/dev/full': No space left on device$"):
+        play([np.full(48_000, 9000, np.int16)], 48_000, PlayerSettings(device="wav:/dev/full"))
+
+
 @pytest.mark.parametrize("name", ["", ".", "no/such/folder/out.wav"])
 def test_a_file_that_can_not_be_written_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1006,6 +1006,75 @@ def test_what_nobody_has_heard_is_not_heard_after_its_end() -> None:
     assert player.heard == []
 
 
+def test_a_server_that_stood_still_does_not_blame_the_player() -> None:
+    world = World()
+    world.player()
+    goal = world.goal(Say(3000))
+    world.run(0.5)
+    world.now += 3.0
+    world.step()
+    assert not goal.ended
+    assert world.raised == set()
+    world.finish_all(4)
+    assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_a_player_that_is_started_anew_after_it_was_missed_is_no_fault_any_more() -> None:
+    world = World()
+    world.player()
+    goal = world.goal(Say(1000))
+    world.run(0.5)
+    world.leave()
+    world.run(1.0)
+    assert goal.outcome is Outcome.ABORTED
+    assert world.raised == {"player"}
+    world.player()
+    assert world.raised == set()
+
+
+def test_a_player_that_is_started_anew_before_it_was_missed_is_no_fault_any_more() -> None:
+    world = World()
+    world.player()
+    goal = world.goal(Say(1000))
+    world.run(0.5)
+    world.leave()
+    world.run(0.2)
+    world.player()
+    world.run(1.0)
+    assert goal.outcome is Outcome.ABORTED
+    assert ("player", None) in world.faults
+    assert world.raised == set()
+
+
+def test_what_was_not_heard_is_not_sent_past_a_player_that_is_just_becoming_known() -> None:
+    world = World(replace(SETTINGS, player_lost=WAIT))
+    world.player()
+    goal = world.goal(Say(1000))
+    world.run(0.5)
+    world.leave()
+    world.run(1.0)
+    world.subscriptions_known = False
+    world.player()
+    world.run(1.0)
+    assert goal.replayed == 0
+    world.subscriptions_known = True
+    world.finish_all(4)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert goal.replayed
+
+
+def test_after_a_clock_was_set_back_stamps_are_of_the_new_time() -> None:
+    world = World()
+    world.player()
+    goal = world.goal(Say(500))
+    world.queue._last_end_ns = world.now_ns() + 3600 * 10**9
+    speech = replace(goal.speech, accepted_ns=world.now_ns() + 3600 * 10**9)
+    assert world.queue._start_ns(speech) == world.now_ns()
+    assert world.queue._start_ns(speech) == world.now_ns()
+    speech.accepted_ns = world.now_ns() - 5
+    assert world.queue._start_ns(speech) == world.now_ns()
+
+
 @pytest.mark.parametrize("tells", [True, False])
 def test_a_player_that_does_not_come_back_ends_the_goal(tells: bool) -> None:
     world = World(replace(SETTINGS, player_lost=WAIT))

@@ -359,6 +359,41 @@ def test_a_source_that_died_does_not_block_the_others(bench: Bench) -> None:
     assert (bench.hear_all() == 0.5).sum() == CHUNK
 
 
+def test_a_source_that_was_started_anew_is_heard_after_what_was_sent_before(bench: Bench) -> None:
+    bench.say(ones(3 * CHUNK, 0.25), source="before")
+    bench.say(ones(3 * CHUNK, 0.25), end=False, source="before", frame=20 * CHUNK)
+    bench.say(ones(CHUNK), source="anew")
+    bench.player.supersede("before")
+    bench.player.supersede("unknown")
+    sound = bench.hear(16 * CHUNK)
+    assert (sound == 0.25).sum() == 6 * CHUNK
+    assert (sound == 0.5).sum() == CHUNK
+    assert bench.player.idle
+
+
+def test_a_source_that_sends_on_was_not_started_anew(bench: Bench) -> None:
+    bench.say(ones(3 * CHUNK, 0.25), end=False, source="before")
+    bench.player.supersede("before")
+    bench.say(ones(CHUNK, 0.25), end=False, source="before", frame=3 * CHUNK)
+    bench.say(ones(CHUNK), source="other")
+    sound = bench.hear(4 * CHUNK + RATE)
+    assert (sound == 0.25).sum() == 4 * CHUNK
+    assert not (sound == 0.5).any()
+
+
+def test_no_scrap_is_heard_of_a_source_that_died_long_ago(bench: Bench) -> None:
+    """The last few frames wait in the resampler; seconds later they are lost, and counted."""
+    bench.say(sine(3 * CHUNK, rate=22_050), end=False, rate=22_050)
+    heard = bench.hear(9 * CHUNK)
+    assert heard.any()
+    bench.now += 5.0
+    assert not bench.hear_all().any()
+    missing = bench.player.counters.lost_frames
+    assert 0 < missing < 0.05 * 22_050
+    (told,) = bench.heard
+    assert told.duration_s == pytest.approx((3 * CHUNK - missing) / 22_050, abs=1e-3)
+
+
 # The buffer's upper bound, and stamps that make no sense.
 
 

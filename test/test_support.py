@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import STEADY
-from support.compare import align, find_speech, snr_db
+from support.compare import align, find_speech, piece_of, snr_db
 from support.sound import SoundServer, SoundServerError
 
 Mono = npt.NDArray[np.float32]
@@ -254,6 +254,26 @@ def test_several_breaks_and_what_is_not_there() -> None:
     assert (match.missing_frames, match.extra_frames) == (480, 500)
     with pytest.raises(ValueError, match="not in the recording"):
         align(noise(100_000, seed=2), signal_)
+
+
+def test_a_piece() -> None:
+    signal_ = noise(100_000)
+    fade = np.linspace(1, 0, 200, dtype=np.float32)
+    assert piece_of(padded(signal_), signal_, fade=0) == [(0, 100_000)]
+    assert piece_of(np.zeros(9999, np.float32), signal_, fade=0) == []
+    assert piece_of(padded(signal_[40_000:41_000]), signal_, fade=0) == [(40_000, 41_000)]
+    faded = padded(signal_[:50_000], signal_[49_999:49_799:-1] * fade)
+    assert piece_of(faded, signal_, fade=240) == [(0, pytest.approx(50_000, abs=5))]
+    gap = np.zeros(500, np.float32)
+    for pieces in (
+        [signal_[:50_000], signal_[40_000:]],
+        [signal_[:50_000], gap, signal_[50_000:]],
+        [signal_[:50_000], signal_[50_001:]],
+        [signal_[:50_000], np.zeros(60_000, np.float32), noise(500, seed=2)],
+        [noise(50_000, seed=2)],
+    ):
+        with pytest.raises(ValueError, match="departs"):
+            piece_of(padded(*pieces), signal_, fade=240)
 
 
 def test_five_minutes() -> None:

@@ -27,6 +27,8 @@ one that joins in mid-sentence is ahead by all that was sent and not yet heard."
 _STANDSTILL_SECONDS = 0.2
 """A step that is so much overdue: this process stood still, and has not heard others meanwhile."""
 _EXTRAPOLATE_SECONDS = 0.1
+_SET_BACK_NS = 1_000_000_000
+"""A moment that has passed and is so far ahead was told by a clock that was set back since."""
 _PAUSE_SECONDS = 0.15
 """This long before a streamed text runs out of audio the player is told not to wait for more."""
 _LEAST_LEAD_CHUNKS = 4
@@ -299,9 +301,20 @@ class SpeechQueue:
         lead = max(self.settings.max_lead * head.rate, _LEAST_LEAD_CHUNKS * len(chunk.pcm))
         return chunk.end - self._position(head, now) - lead
 
+    def _start_ns(self, head: Speech) -> int:
+        """The first stamp: when it was accepted, but not before the end of what was heard before.
+
+        After a clock was set back both may lie far ahead of it.
+        """
+        now_ns = self._port.now_ns()
+        start_ns = max(head.accepted_ns, self._last_end_ns)
+        if start_ns > now_ns + _SET_BACK_NS:
+            start_ns = self._last_end_ns = now_ns
+        return start_ns
+
     def _send_chunk(self, head: Speech, chunk: Chunk, now: float) -> None:
         if not head.spans:
-            head.spans.append(Span(0, max(head.accepted_ns, self._last_end_ns), now))
+            head.spans.append(Span(0, self._start_ns(head), now))
             head.first_chunk_at = now
             head.players = self._port.player_ids()
         elif head.ended:

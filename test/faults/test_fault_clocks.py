@@ -24,7 +24,7 @@ from test_hearing import as_heard, check_heard, whole
 from k2so_tts.audio import NANOSECONDS, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds, to_time
 
-TEXT = "I was talking when somebody set the clock, and nobody who listened took any notice of it."
+TEXT = "I was talking when somebody set the clock, and nobody noticed."
 HOUR = 3600
 NEAR_NS = 10 * NANOSECONDS
 SHIM = r"""
@@ -169,7 +169,7 @@ def check_steps(
 ) -> None:
     """In mid-sentence the clock is set; that sentence and the next one are heard whole."""
     expected = as_heard(whole(TEXT), sound_server.rate)
-    for seconds in (-HOUR, HOUR, HOUR):
+    for seconds in (-HOUR, HOUR):
         for step in (seconds, 0):
             with sound_server.record() as recording:
                 recording.lost_frames()

@@ -178,13 +178,17 @@ class Soak:
 
     def run(self, seconds: float, console: Console) -> None:
         """Rounds for so long, and what each node holds after the first few and at the end."""
-        report, began, passed = self.report, time.monotonic(), 0.0
+        report, began = self.report, time.monotonic()
+        passed, told = 0.0, 0
         settle = min(SETTLE_SECONDS, seconds / 3)
         try:
             while passed < seconds or not report.settled:
                 self._round()
                 passed = time.monotonic() - began
                 self._tell(console, passed)
+                for surprise in report.surprises[told:]:
+                    console.print(surprise, highlight=False)
+                told = len(report.surprises)
                 if passed >= settle and not report.settled:
                     report.settled = self._footprints()
             report.ended = self._footprints()

@@ -259,7 +259,7 @@ class Soak:
         """A few words mostly, now and then some sentences."""
         draw, settings = self._random, self._settings
         words = draw.choices(VOCABULARY.split(), k=min(40, 1 + int(draw.expovariate(1 / 8))))
-        text = " ".join(["Yes", *words])
+        text = " ".join(words)
         language = draw.choice(LANGUAGES)
         rate, volume = draw.choice((0.5, 0.75, 1.0, 1.25, 2.0)), draw.choice((0.5, 1.0))
         unfinished = self._unfinished()

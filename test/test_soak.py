@@ -78,6 +78,14 @@ def test_of_an_utterance_that_is_cut_anything_may_be_heard(frames: int) -> None:
     assert hear(heard(1), part, fade(part), heard(3)) == Hearing(due=4 * RATE, heard=4 * RATE)
 
 
+def test_one_that_was_cut_may_have_begun_with_the_same_words() -> None:
+    same = np.concatenate([speech(3)[:WIRE_HZ], speech(2)])
+    utterances = sent((same, True), (speech(3), False))
+    part = as_heard(same, RATE, GAIN)[: 3 * RATE // 4]
+    recorded = np.concatenate([PAUSE, part, fade(part), heard(3), PAUSE])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
+
+
 def test_a_gap_a_loss_and_a_repetition_are_seen() -> None:
     one, three = heard(1), heard(3)
     gap = hear(one[:40_000], PAUSE, one[40_000:], three)

@@ -16,7 +16,7 @@ import soxr
 
 from k2so_tts.audio import NOTHING, Pcm, frames_to_ns
 from k2so_tts.playback.buffer import FADE_SECONDS
-from support.compare import Mono, align, find_speech
+from support.compare import Match, Mono, align, find_speech
 
 WIRE_HZ = 22_050
 
@@ -30,6 +30,8 @@ found: fewer may be chance."""
 _UNRECOGNISED = 1024
 """An utterance that was cut after fewer frames than that may be unlike itself: sound of no more is
 taken for it."""
+_MOST_TRIES = 20
+"""Places where an utterance may seem to begin."""
 _ONSET = 8
 """By so many frames rounding may move the place where an utterance rises above silence."""
 
@@ -145,12 +147,11 @@ def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: floa
             cuts.append(expected)
             continue
         found.due += len(expected)
-        try:
-            match = align(recorded[cursor:], expected, tolerance=TOLERANCE)
-        except ValueError:
+        placed = _place(recorded, expected, cursor)
+        if placed is None:
             found.lost += len(expected)
             continue
-        start = cursor + max(0, match.offset)
+        start, match = placed
         _blank_cuts(rest[cursor:start], cuts, rate)
         cuts.clear()
         cursor = start + len(expected) - match.missing_frames + match.extra_frames
@@ -164,6 +165,29 @@ def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: floa
     return found
 
 
+def _place(recorded: Mono, expected: Mono, cursor: int) -> tuple[int, Match] | None:
+    """Where an utterance is heard best from `cursor` on; None if it is not.
+
+    Others, which were cut, may begin with the same word.
+    """
+    places: list[tuple[int, Match]] = []
+    for _ in range(_MOST_TRIES):
+        try:
+            match = align(recorded[cursor:], expected, tolerance=TOLERANCE)
+        except ValueError:
+            break
+        start = cursor + max(0, match.offset)
+        places.append((start, match))
+        if not match.breaks:
+            break
+        cursor = start + _UNRECOGNISED
+    return min(places, key=_damage, default=None)
+
+
+def _damage(place: tuple[int, Match]) -> int:
+    return place[1].missing_frames + place[1].extra_frames
+
+
 def _loud(samples: Mono, threshold: float = SILENCE) -> npt.NDArray[np.bool_]:
     return np.abs(samples) > threshold
 
@@ -171,32 +195,39 @@ def _loud(samples: Mono, threshold: float = SILENCE) -> npt.NDArray[np.bool_]:
 def _blank_cuts(recorded: Mono, cuts: Sequence[Mono], rate: int) -> None:
     """Blank what was heard of utterances that were cut, each with the fade after it."""
     fade = int(FADE_SECONDS * rate)
+    heard = recorded.copy()
     unrecognised = 0
     for expected in cuts:
-        heard = _beginning(recorded, expected)
-        if heard is None:
+        found = _beginning(heard, recorded, expected, fade)
+        if found is None:
             unrecognised += 1
         else:
-            recorded[heard[0] : heard[1] + fade] = 0.0
+            recorded[found[0] : found[1] + fade] = 0.0
     for start, end in find_speech(recorded, SILENCE, fade):
         if unrecognised and end - start < _UNRECOGNISED:
             recorded[start:end] = 0.0
             unrecognised -= 1
 
 
-def _beginning(recorded: Mono, expected: Mono) -> tuple[int, int] | None:
-    """Where the first sound of a recording lies (start, end), as far as it is what is expected."""
-    sounds, wanted = np.flatnonzero(_loud(recorded)), np.flatnonzero(_loud(expected))
+def _beginning(heard: Mono, rest: Mono, expected: Mono, fade: int) -> tuple[int, int] | None:
+    """Where the first sound in the rest of what was heard lies (start, end), as far as it is what
+    is expected.
+
+    It may begin earlier: what was cut before it can be like its own fade for a moment, and is then
+    taken to have ended later than it did.
+    """
+    sounds, wanted = np.flatnonzero(_loud(rest)), np.flatnonzero(_loud(expected))
     if not len(sounds) or not len(wanted):
         return None
+    sound = expected[wanted[0] :]
+    begin = max(0, int(sounds[0]) - fade - _ONSET)
     length, first = max(
-        (_agreement(recorded[max(0, first) :], expected[wanted[0] :]), first)
-        for first in range(int(sounds[0]) - _ONSET, int(sounds[0]) + _ONSET + 1)
+        (_agreement(heard[first:], sound), first)
+        for first in range(begin, int(sounds[0]) + _ONSET + 1)
     )
-    agreed = expected[wanted[0] : wanted[0] + length]
-    if np.count_nonzero(_loud(agreed, 10 * TOLERANCE)) < _LEAST_LOUD:
+    if np.count_nonzero(_loud(sound[:length], 10 * TOLERANCE)) < _LEAST_LOUD:
         return None
-    return int(sounds[0]), first + length
+    return first, first + length
 
 
 def _agreement(one: Mono, other: Mono) -> int:

@@ -123,7 +123,7 @@ def test_a_file_that_has_no_room_says_so() -> None:
 
 
 def test_what_is_played_into_a_file_without_room_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="^device 'wav:/dev/full': No space left on device$"):
+    with pytest.raises(DeviceError, match=r"^device 'wav:/dev/full': No space left on device$"):
         play([np.full(48_000, 9000, np.int16)], 48_000, PlayerSettings(device="wav:/dev/full"))
 
 

@@ -86,6 +86,16 @@ def test_one_that_was_cut_may_have_begun_with_the_same_words() -> None:
     assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
 
 
+def test_one_that_was_cut_may_end_and_the_next_begin_in_silence() -> None:
+    pause = np.zeros(WIRE_HZ // 20, np.int16)
+    one = np.concatenate([speech(2)[:WIRE_HZ], pause, speech(2)])
+    two = np.concatenate([pause[:20], speech(4)])
+    utterances = sent((one, True), (speech(5), True), (two, True))
+    first, second = (as_heard(pcm, RATE, GAIN) for pcm in (one, two))
+    recorded = np.concatenate([PAUSE, first[: RATE + 300], second[:RATE], fade(second[:RATE])])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing()
+
+
 def test_a_gap_a_loss_and_a_repetition_are_seen() -> None:
     one, three = heard(1), heard(3)
     gap = hear(one[:40_000], PAUSE, one[40_000:], three)

@@ -32,8 +32,8 @@ _UNRECOGNISED = 1024
 taken for it."""
 _MOST_TRIES = 20
 """Places where an utterance may seem to begin."""
-_ONSET = 8
-"""By so many frames rounding may move the place where an utterance rises above silence."""
+_LOOK = 4096
+"""Frames by which the place where an utterance begins is chosen."""
 
 GROWTH_MIB = 10.0
 """Memory that a node and its children may have more at the end than once it had settled. It is no
@@ -193,41 +193,43 @@ def _loud(samples: Mono, threshold: float = SILENCE) -> npt.NDArray[np.bool_]:
 
 
 def _blank_cuts(recorded: Mono, cuts: Sequence[Mono], rate: int) -> None:
-    """Blank what was heard of utterances that were cut, each with the fade after it."""
+    """Blank what was heard of utterances that were cut, each with the fade after it.
+
+    Each sound is taken for the one that it is like for longest; those before it were not heard.
+    """
     fade = int(FADE_SECONDS * rate)
     heard = recorded.copy()
-    unrecognised = 0
-    for expected in cuts:
-        found = _beginning(heard, recorded, expected, fade)
-        if found is None:
-            unrecognised += 1
+    waiting = list(cuts)
+    while waiting and (sounds := find_speech(recorded, SILENCE, fade)):
+        first, end = sounds[0]
+        begins = [_beginning(heard, first, expected) for expected in waiting]
+        length, begin, number = max((*each, -number) for number, each in enumerate(begins))
+        if length:
+            recorded[first : begin + length + fade] = 0.0
+            del waiting[: 1 - number]
+        elif end - first < _UNRECOGNISED:
+            recorded[first:end] = 0.0
+            del waiting[0]
         else:
-            recorded[found[0] : found[1] + fade] = 0.0
-    for start, end in find_speech(recorded, SILENCE, fade):
-        if unrecognised and end - start < _UNRECOGNISED:
-            recorded[start:end] = 0.0
-            unrecognised -= 1
+            return
 
 
-def _beginning(heard: Mono, rest: Mono, expected: Mono, fade: int) -> tuple[int, int] | None:
-    """Where the first sound in the rest of what was heard lies (start, end), as far as it is what
-    is expected.
+def _beginning(heard: Mono, sound: int, expected: Mono) -> tuple[int, int]:
+    """For how many frames (0: too few) it is what is expected that is heard from where.
 
-    It may begin earlier: what was cut before it can be like its own fade for a moment, and is then
-    taken to have ended later than it did.
+    It may begin before the first sound that is left: what was cut before can be like its own fade,
+    or the silence after that, and is then taken to have ended later than it did. And it may begin
+    later, if that was cut too soon to be recognised.
     """
-    sounds, wanted = np.flatnonzero(_loud(rest)), np.flatnonzero(_loud(expected))
-    if not len(sounds) or not len(wanted):
-        return None
-    sound = expected[wanted[0] :]
-    begin = max(0, int(sounds[0]) - fade - _ONSET)
-    length, first = max(
-        (_agreement(heard[first:], sound), first)
-        for first in range(begin, int(sounds[0]) + _ONSET + 1)
-    )
-    if np.count_nonzero(_loud(sound[:length], 10 * TOLERANCE)) < _LEAST_LOUD:
-        return None
-    return first, first + length
+    wanted = np.flatnonzero(_loud(expected))
+    if not len(wanted):
+        return 0, sound
+    voice = expected[wanted[0] :]
+    begins = range(max(0, sound - _UNRECOGNISED), min(sound + _UNRECOGNISED, len(heard)))
+    _, begin = max((_agreement(heard[at : at + _LOOK], voice), at) for at in begins)
+    length = _agreement(heard[begin:], voice)
+    enough = np.count_nonzero(_loud(voice[:length], 10 * TOLERANCE)) >= _LEAST_LOUD
+    return (length if enough else 0), begin
 
 
 def _agreement(one: Mono, other: Mono) -> int:

@@ -1,7 +1,8 @@
 """A server, player, engine or sound server that is killed (-9) at any moment of an utterance.
 
 What is heard is judged by a recording of the loudspeaker. The moments come from a seed, which a
-failure names; others are tried with `FAULT_SEED=1 pytest test/faults`. What each took at the most
+failure names; others are tried with `FAULT_SEED=1 pytest test/faults`, and more or fewer of them with
+`FAULT_ROUNDS`. What each took at the most
 is logged (`--log-cli-level INFO`).
 """
 
@@ -38,7 +39,7 @@ from k2so_tts.audio import CHUNK_FRAMES
 from k2so_tts.ros.goals import PLAYER_SILENCE_SECONDS
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))
-ROUNDS = 20
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "20"))
 TEXT = "I was talking when it broke, calm and clear as ever."
 LONG = " ".join(f"Number {n} is spoken in one breath." for n in range(400))
 LONG_BEGINNING = " ".join(LONG.split()[:70])

@@ -35,6 +35,8 @@ pytestmark = [pytest.mark.skipif(bool(NO_HOSTS), reason=NO_HOSTS), pytest.mark.t
 
 OUTAGES = (1, 3, 10)
 """Seconds; Fast DDS forgets who says nothing for 20."""
+SCRAP_SECONDS = 0.04
+"""What a player holds in its resampler: too little, and too late, when it gives an utterance up."""
 LEAD = 2.0
 """Seconds of sound sent ahead of what is heard: the default of `max_lead`."""
 ENGINE_RATE, SOUND_RATE = 22050, 48000
@@ -148,12 +150,15 @@ def check_only(heard: Sound, pcm: Pcm) -> None:
 
 
 def seconds_of_pause(heard: Sound, pieces: list[Pcm]) -> float:
-    """How long it was silent within and between the pieces, every frame of which is to be heard."""
+    """How long it was silent within and between the pieces, every frame of which is to be heard; at
+    the end of all but the last one a scrap may be missing.
+    """
     pause, end = 0, 0
     for number, piece in enumerate(pieces):
         expected = as_heard(piece, SOUND_RATE)
         match = align(heard, expected, max_shift=len(heard))
-        assert not match.missing_frames, match
+        scrap = SCRAP_SECONDS * SOUND_RATE if number + 1 < len(pieces) else 0
+        assert match.missing_frames <= scrap, match
         assert match.offset >= end, match
         pause += match.extra_frames + (match.offset - end if number else 0)
         end = match.offset + len(expected) + match.extra_frames
@@ -196,7 +201,9 @@ def test_nothing_is_lost_by_a_server_that_waits_for_the_link() -> None:
         pause = seconds_of_pause(sound[said.part], pieces)
         counted = {name: after[name] - before[name] for name in after}
         figures(f"down for {outage} s: silent for {pause:.2f} s, {counted}")
-        assert counted["lost_frames"] == counted["dropped_frames"] == 0, (outage, counted)
+        scrap = SCRAP_SECONDS * ENGINE_RATE * (len(pieces) - 1)
+        assert counted["lost_frames"] <= scrap, (outage, counted)
+        assert counted["dropped_frames"] == 0, (outage, counted)
         assert (counted["underruns"] > 0) == (outage > LEAD), (outage, counted)
         assert (pause > 0) == (outage > LEAD), (outage, pause)
 

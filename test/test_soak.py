@@ -86,6 +86,12 @@ def test_one_that_was_cut_may_have_begun_with_the_same_words() -> None:
     assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
 
 
+def test_of_silence_nothing_need_be_heard() -> None:
+    utterances = sent((np.zeros(WIRE_HZ, np.int16), False), (speech(1), False))
+    recorded = np.concatenate([PAUSE, heard(1), PAUSE])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
+
+
 def test_one_that_was_cut_may_end_and_the_next_begin_in_silence() -> None:
     pause = np.zeros(WIRE_HZ // 20, np.int16)
     one = np.concatenate([speech(2)[:WIRE_HZ], pause, speech(2)])

@@ -146,6 +146,8 @@ def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: floa
         if utterance.cut:
             cuts.append(expected)
             continue
+        if not _loud(expected).any():  # a text of punctuation
+            continue
         found.due += len(expected)
         placed = _place(recorded, expected, cursor)
         if placed is None:

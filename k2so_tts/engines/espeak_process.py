@@ -1,10 +1,11 @@
 """The process that holds espeak-ng: its licence (GPL-3), its crashes and its hangs stay in here.
 
 Started by `espeak.py` as `python -I -S espeak_process.py LIBRARY FD`, where FD is a Unix socket. It
-loads the library once, answers with one record, and then has a forked child, with the last voice
-loaded, wait for each connection that arrives over that socket: every text meets a fresh espeak-ng
-(its output depends on what it said before), and no time is lost. The child reads one request,
-streams its records, and exits. It dies when the connection closes or this process ends.
+loads the library once, answers with one record, and then has a forked child wait for each
+connection that arrives over that socket: every text meets a fresh espeak-ng (its output depends on
+what it said before, and on how many voices it has loaded: in the end words are missing). The child
+has loaded the voice that spoke last, so that no time is lost. It reads one request, streams its
+records, and exits. It dies when the connection closes or this process ends.
 
 Requests and records are those of `process.py`: `R` ready (the sample rate in Hz, or the voices, as
 JSON), `A` audio (int16), `W` a mark (`<II`: characters, frames), `X` an error (UTF-8), `.` the end.
@@ -264,8 +265,7 @@ def main(control: socket.socket, library: str) -> None:
     control.sendall(record(b"R", json.dumps(rate).encode()))
     voice = ""
     while (asked := _fork_for_one(lib, rate, control, voice)) is not None:
-        if asked and lib.espeak_SetVoiceByName(asked.encode()) == 0:
-            voice = asked
+        voice = asked or voice
 
 
 def _fork_for_one(lib: ctypes.CDLL, rate: int, control: socket.socket, voice: str) -> str | None:
@@ -278,6 +278,8 @@ def _fork_for_one(lib: ctypes.CDLL, rate: int, control: socket.socket, voice: st
         try:
             os.close(taken)
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if voice and lib.espeak_SetVoiceByName(voice.encode()) != 0:
+                voice = ""
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if descriptors:
                 control.close()

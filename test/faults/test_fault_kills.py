@@ -47,8 +47,8 @@ AGAIN = "Ready."
 LATEST = 1.2
 """Seconds after a goal was sent, up to which something is killed."""
 FADE_SECONDS = 0.01
-PLAYER = {**STEADY, "device_latency": 0.2}
-"""Parameters of the player: its first word comes late after a start, and must within 0.7 s."""
+QUICK = {**STEADY, "device_latency": 0.2}
+"""Parameters of a player that is started anew: its first word is late, and must come in 0.7 s."""
 DEVICE_SECONDS = 1.0
 """Up to this long after a player was told to be silent, or died, its device and the card are."""
 SEAM_CYCLES = 3
@@ -163,12 +163,11 @@ def wait_for_server(observer: Observer) -> None:
 
 
 def wait_for_player(observer: Observer) -> None:
-    """Wait until a player that was started anew is there, has a device, and is known."""
+    """Wait until a player that was started anew is there and the server has heard of it."""
     observer.wait(lambda: not all(speaking for _, speaking in observer.speaking))
     with observer.changed:
-        observer.diagnostics.clear()
+        observer.diagnostics.pop("/speak_server", None)
     observer.wait(lambda: "lost" not in observer.status("/speak_server").get("message", "lost"))
-    observer.wait(lambda: observer.status("/audio_player"))
 
 
 def tell(what: str, done: list[Round]) -> None:
@@ -211,7 +210,7 @@ def a_killed_server(stage: Stage) -> None:
     """What it had sent is heard to its end, then silence; the next server is heard whole."""
     done, rate = rounds("server"), stage.sound.rate
     with (
-        running("audio_player", stage.env, **PLAYER),
+        running("audio_player", stage.env, **STEADY),
         closing(Mortal("speak_server", stage.env)) as server,
         stage.sound.record() as recording,
     ):
@@ -249,10 +248,13 @@ def a_killed_server(stage: Stage) -> None:
 
 
 def a_killed_player(stage: Stage) -> None:
-    """Silence at once, the goal is aborted, and the next one is heard whole by the next player."""
+    """Silence at once, the goal is aborted, and the next one is heard whole by the next player.
+
+    Which may not know the server yet when that knows it: then a goal is aborted unheard.
+    """
     done, rate = rounds("player"), stage.sound.rate
     with (
-        closing(Mortal("audio_player", stage.env, **PLAYER)) as player,
+        closing(Mortal("audio_player", stage.env, **QUICK)) as player,
         running("speak_server", stage.env),
         stage.sound.record() as recording,
     ):
@@ -273,7 +275,11 @@ def a_killed_player(stage: Stage) -> None:
                 assert goal.text != TEXT
                 this.took["goal aborted"] = goal.ended_at - this.killed_at
                 wait_for_player(observer)
-                assert observer.say(AGAIN).status == SUCCEEDED
+                goal = observer.say(AGAIN)
+                this.took["next goal aborted first"] = float(goal.status == ABORTED)
+                if goal.status == ABORTED:
+                    goal = observer.say(AGAIN)
+                assert goal.status == SUCCEEDED
                 this.took["next goal heard"] = time.monotonic() - this.killed_at
         samples = recording.whole()
     expected = as_heard(whole(TEXT), rate)
@@ -294,7 +300,7 @@ def a_killed_player_that_is_waited_for(stage: Stage) -> None:
     """The next player goes on where this one was: no word is lost, none is heard twice."""
     done, rate = rounds("waiting", 5), stage.sound.rate
     with (
-        closing(Mortal("audio_player", stage.env, **PLAYER)) as player,
+        closing(Mortal("audio_player", stage.env, **QUICK)) as player,
         running("speak_server", stage.env, player_lost="wait"),
         stage.sound.record() as recording,
     ):
@@ -330,7 +336,7 @@ def a_killed_engine(stage: Stage) -> None:
     """The goal is aborted, its beginning was heard and no more, and the next one is heard whole."""
     done, rate = rounds("engine"), stage.sound.rate
     with (
-        running("audio_player", stage.env, **PLAYER),
+        running("audio_player", stage.env, **STEADY),
         running("speak_server", stage.env) as process,
         stage.sound.record() as recording,
     ):
@@ -377,7 +383,7 @@ def a_killed_sound_server(stage: Stage) -> None:
     expected = as_heard(whole(TEXT), rate)
     fade = int(FADE_SECONDS * rate)
     done = rounds("sound server")
-    with running("audio_player", stage.env, **PLAYER), running("speak_server", stage.env):
+    with running("audio_player", stage.env, **STEADY), running("speak_server", stage.env):
         observer = stage.observer
         observer.wait_for_nodes()
         for this in done:
@@ -438,5 +444,6 @@ def test_what_is_killed_is_silent_and_the_next_goal_is_heard(
 ) -> None:
     """Several robots at a time: they wait most of it."""
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(perform, each, n) for n, each in enumerate(scenarios)]:
-            done.result()
+        acts = [pool.submit(perform, scenario, number) for number, scenario in enumerate(scenarios)]
+        for act in acts:
+            act.result()

@@ -15,9 +15,9 @@ from support.ros import STOP_SECONDS, SUCCEEDED, Observer, running
 from support.sound import SoundServer
 from test_hearing import as_heard, check_heard, whole
 
-TEXT = " ".join(f"This is sentence number {n}, spoken in one breath." for n in range(5))
+TEXT = " ".join(f"This is sentence number {n}, spoken in one breath." for n in range(3))
 MOST_GROWTH = 20 << 20
-"""Bytes that a server may grow by while it speaks for a quarter of a minute."""
+"""Bytes that a server may grow by while it speaks for ten seconds."""
 LATE_SECONDS = 1.0
 SUBSCRIBER = """
 import sys, rclpy

@@ -296,7 +296,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     for each, (title, values) in zip(axes, panels, strict=True):
         colours = ["tab:gray" if name.startswith("K-2SO") else "tab:blue" for name in values]
         drawn = each.barh(list(values), list(values.values()), color=colours)
-        each.bar_label(drawn, fmt=lambda value: f" {value:.3g}")
+        each.bar_label(drawn, fmt=lambda value: f" {value:.4g}")
         each.set(title=title, xscale="log")
         each.margins(x=0.25)
         each.invert_yaxis()

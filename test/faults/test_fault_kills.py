@@ -106,6 +106,8 @@ class Round:
     moment: float
     recorded_from: int = 0
     recorded_to: int = 0
+    again_from: int = 0
+    retried_from: int = 0
     killed_at: float = 0.0
     sent: int = 0
     took: dict[str, float] = field(default_factory=dict)
@@ -250,7 +252,8 @@ def a_killed_server(stage: Stage) -> None:
 def a_killed_player(stage: Stage) -> None:
     """Silence at once, the goal is aborted, and the next one is heard whole by the next player.
 
-    Which may not know the server yet when that knows it: then a goal is aborted unheard.
+    Which may not know the server yet when that knows it: then a goal is aborted, of which no more
+    than a beginning is heard.
     """
     done, rate = rounds("player"), stage.sound.rate
     with (
@@ -275,9 +278,12 @@ def a_killed_player(stage: Stage) -> None:
                 assert goal.text != TEXT
                 this.took["goal aborted"] = goal.ended_at - this.killed_at
                 wait_for_player(observer)
+                this.again_from = this.retried_from = recording.frames
                 goal = observer.say(AGAIN)
                 this.took["next goal aborted first"] = float(goal.status == ABORTED)
                 if goal.status == ABORTED:
+                    quiet = recording.frames + int(DEVICE_SECONDS * rate)
+                    this.retried_from = recording.wait_for_frames(quiet, 10)
                     goal = observer.say(AGAIN)
                 assert goal.status == SUCCEEDED
                 this.took["next goal heard"] = time.monotonic() - this.killed_at
@@ -285,9 +291,11 @@ def a_killed_player(stage: Stage) -> None:
     expected = as_heard(whole(TEXT), rate)
     for this in done:
         with naming(this):
-            heard = this.cut(samples)
-            heard = heard[: check_again(heard, rate)]
+            heard = samples[this.recorded_from : this.again_from, 0]
             check_beginning(heard, expected, rate)
+            again = samples[this.again_from : this.retried_from, 0]
+            check_beginning(again, as_heard(whole(AGAIN), rate), rate)
+            check_again(samples[this.retried_from : this.recorded_to, 0], rate)
             silent_at = heard_at(this.recorded_from + last_sound(heard))
             this.took["silence"] = silent_at - this.killed_at
             assert this.took["silence"] < DEVICE_SECONDS

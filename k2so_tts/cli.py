@@ -213,8 +213,9 @@ def _parsed(name: str, texts: Mapping[str, str]) -> dict[str, object]:
 
 def _write_wav(path: str, rate: int, chunks: Iterator[Pcm]) -> None:
     """Write all of it. A file that can't be written to its end is removed."""
+    opened = Path(path).open("wb")  # noqa: SIM115 - one that can't be opened is left as it is
     try:
-        with Path(path).open("wb") as opened, closing(wave.open(opened, "wb")) as file:
+        with opened, closing(wave.open(opened, "wb")) as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(rate)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from support.ros import (
 
 from k2so_tts.ros.goals import PLAYER_SILENCE_SECONDS
 from k2so_tts.ros.messages import foreign_qos, to_message, to_nanoseconds
+from k2so_tts.ros.speak_server import listens
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
 STOP_SECONDS = 5.0
@@ -526,3 +528,31 @@ def test_no_thread_is_left_in_this_process() -> None:
     with closing(Observer()):
         pass
     assert not [thread for thread in threading.enumerate() if thread.name == "executor"]
+
+
+def endpoint(process: int, kind: int, node: str = "player") -> Any:
+    """What ROS tells of an endpoint; a process of 0: its id says nothing about that, as Zenoh's."""
+    prefix = bytes([process]) * 12 if process else bytes([kind]) * 12
+    return SimpleNamespace(
+        node_name=node, node_namespace="/", endpoint_gid=[*prefix, 0, 0, 0, kind]
+    )
+
+
+@pytest.mark.parametrize(
+    ("heard", "players", "listeners", "expected"),
+    [
+        pytest.param(1, [endpoint(1, 2)], [endpoint(1, 3)], True, id="known"),
+        pytest.param(1, [endpoint(1, 2)], [], False, id="not known yet"),
+        pytest.param(1, [endpoint(1, 2)], [endpoint(9, 3, "deaf")], False, id="a bystander"),
+        pytest.param(
+            2, [endpoint(1, 4), endpoint(2, 5)], [endpoint(1, 6)], False, id="its dead predecessor"
+        ),
+        pytest.param(0, [endpoint(1, 2)], [endpoint(1, 3)], True, id="ROS does not tell who"),
+        pytest.param(2, [endpoint(0, 2)], [endpoint(0, 3)], True, id="ids tell no process"),
+        pytest.param(2, [endpoint(0, 2)], [endpoint(0, 3, "deaf")], False, id="nor does it"),
+    ],
+)
+def test_who_tells_a_playhead_is_known_to_listen(
+    heard: int, players: list[Any], listeners: list[Any], expected: bool
+) -> None:
+    assert listens(bytes([heard]) * 12, players, listeners) == expected

@@ -48,7 +48,7 @@ _INSTALL = (
 )
 _NAMED = "tts_models/"
 _CHECKPOINTS = ("model.pth", "model_file.pth", "checkpoint.pth", "best_model.pth")
-_XTTS, _VITS = "xtts", "vits"
+XTTS, VITS = "xtts", "vits"
 
 _logger = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ class CoquiEngine:
         model = Path(name).expanduser()
         config = self._config("config_path", model)
         kind = _kind(config)
-        if kind != _VITS:
+        if kind != VITS:
             raise EngineUnavailable(
                 f"parameter 'coqui.runtime' is {ONNX!r}; allowed for a model of the kind "
                 f"{kind!r}: {TORCH}"
@@ -318,7 +318,7 @@ def _checkpoint(path: Path, config: Path) -> Path:
     """The file that holds the weights; an XTTS is its whole directory."""
     if not path.is_dir():
         return path
-    if _kind(config) == _XTTS:
+    if _kind(config) == XTTS:
         return path
     for name in _CHECKPOINTS:
         if (path / name).is_file():

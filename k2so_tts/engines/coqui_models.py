@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -27,15 +27,11 @@ from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 from k2so_tts.engines import EngineError, EngineUnavailable
 from k2so_tts.engines.blocks import Reach, decode_in_blocks
 from k2so_tts.engines.cache import cached_arrays, state_of
+from k2so_tts.engines.coqui import CPU, CUDA, FP16, INT8, NONE, VITS, XTTS, Speaker
 from k2so_tts.engines.memory import give_back_memory
-
-if TYPE_CHECKING:
-    from k2so_tts.engines.coqui import Speaker
 
 Samples = NDArray[np.float32]
 
-_CPU, _CUDA = "cpu", "cuda"
-_NONE, _INT8, _FP16 = "none", "int8", "fp16"
 _CLONING_RATE = 22050
 _LEARNING = ("disc", "posterior_encoder")
 """Parts of a VITS that only learning takes: two thirds of its weights."""
@@ -44,11 +40,11 @@ _LEARNING = ("disc", "posterior_encoder")
 def choose_device(wanted: str, threads: int) -> str:
     """Where to compute: `cpu` or `cuda`. Raises `EngineUnavailable` if there is no GPU to use."""
     torch.set_num_threads(threads or os.cpu_count() or 1)
-    if wanted == _CPU or (wanted != _CUDA and not torch.cuda.is_available()):
-        return _CPU
+    if wanted == CPU or (wanted != CUDA and not torch.cuda.is_available()):
+        return CPU
     if not torch.cuda.is_available():
         raise EngineUnavailable("parameter 'coqui.device' is 'cuda', but torch finds no GPU")
-    return _CUDA
+    return CUDA
 
 
 def load_files(
@@ -60,7 +56,7 @@ def load_files(
         tts_config_path=config,
         vocoder_checkpoint=vocoder,
         vocoder_config=vocoder_config,
-        use_cuda=device == _CUDA,
+        use_cuda=device == CUDA,
     )
 
 
@@ -88,16 +84,16 @@ def wrap(synthesizer: Synthesizer, options: Mapping[str, Any]) -> Model:
 
     Raises `EngineUnavailable` for a quantization that is not for such a model.
     """
-    kind, device = synthesizer.tts_config["model"], _CUDA if synthesizer.use_cuda else _CPU
-    allowed = [_NONE]
-    if kind == "xtts":
-        allowed.append(_FP16 if device == _CUDA else _INT8)
+    kind, device = synthesizer.tts_config["model"], CUDA if synthesizer.use_cuda else CPU
+    allowed = [NONE]
+    if kind == XTTS:
+        allowed.append(FP16 if device == CUDA else INT8)
     if options["quantization"] not in allowed:
         raise EngineUnavailable(
             f"parameter 'coqui.quantization' is {options['quantization']!r}; allowed for a model "
             f"of the kind {kind!r} with torch on {device}: {' | '.join(allowed)}"
         )
-    kinds = {"vits": Vits, "xtts": Xtts}
+    kinds = {VITS: Vits, XTTS: Xtts}
     return kinds.get(kind, Model)(synthesizer, options)
 
 
@@ -261,7 +257,7 @@ class Xtts(Model):
 
     def __init__(self, synthesizer: Synthesizer, options: Mapping[str, Any]) -> None:
         super().__init__(synthesizer, options)
-        smaller = {_INT8: _Int8, _FP16: _Half}.get(options["quantization"])
+        smaller = {INT8: _Int8, FP16: _Half}.get(options["quantization"])
         if smaller is not None:
             _replace_matrices(self._model.gpt.gpt, smaller)
         give_back_memory()

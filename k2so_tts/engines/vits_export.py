@@ -30,6 +30,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from k2so_tts.engines.coqui import INT8
 from k2so_tts.engines.coqui_models import Vits, decoder_reach, load_files
 from k2so_tts.engines.espeak_process import PR_SET_PDEATHSIG
 from k2so_tts.engines.vits_onnx import (
@@ -37,7 +38,6 @@ from k2so_tts.engines.vits_onnx import (
     DESCRIPTION,
     EMBEDDINGS,
     FLOW,
-    INT8,
     TEXT,
     OnnxVits,
 )

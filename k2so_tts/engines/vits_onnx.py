@@ -1,4 +1,4 @@
-"""A VITS of coqui-tts that speaks with onnxruntime: no torch, a quarter of the memory.
+"""A VITS of coqui-tts that speaks with onnxruntime: no torch, a fifth of the memory.
 
 `vits_export.py` takes the model apart once, in a process of its own; what it makes is kept on disk.
 Texts become tokens by the library's own cleaners and phonemizers, imported without the rest of it.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,8 @@ from numpy.typing import NDArray
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.blocks import Reach, decode_in_blocks
 from k2so_tts.engines.cache import cached_directory, state_of
+from k2so_tts.engines.coqui import Speaker
 from k2so_tts.engines.onnx_session import open_session, run
-
-if TYPE_CHECKING:
-    from k2so_tts.engines.coqui import Speaker
 
 Samples = NDArray[np.float32]
 
@@ -35,7 +33,6 @@ VERSION = 1
 """Of what `vits_export.py` makes: what another version made is not used."""
 TEXT, FLOW, DECODER = "text.onnx", "flow.onnx", "decoder.onnx"
 DESCRIPTION, EMBEDDINGS = "voice.json", "embeddings.npz"
-INT8 = "int8"
 _BARE = ("TTS", "TTS.tts", "TTS.tts.utils", "TTS.tts.utils.text", "TTS.tts.utils.text.phonemizers")
 """Packages of the library that import torch, and are nothing to the modules in them used here."""
 

@@ -432,9 +432,8 @@ class SpeechQueue:
             return until
         silent_since = max(self._player_heard_at, head.player_owes_since)
         self._player_seen = self._player_seen_at > silent_since  # back already
-        self._port.fault("player", "the player is lost: it does not tell its playhead any more")
-        if self._player_seen:
-            self._port.fault("player", None)
+        if not self._player_seen:
+            self._port.fault("player", "the player is lost: it does not tell its playhead any more")
         if self.settings.player_lost == ABORT:
             self._end(head, Outcome.ABORTED, "the player was lost")
         else:

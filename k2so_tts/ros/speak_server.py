@@ -291,11 +291,11 @@ class SpeakServer(Node):
         return frozenset(bytes(publisher.endpoint_gid) for publisher in publishers)
 
     def players_subscribe(self) -> bool:
-        players = self.get_publishers_info_by_topic("playhead")
-        listeners = self.get_subscriptions_info_by_topic("audio")
-        if self._player_participant in _participants_of(players):
-            return self._player_participant in _participants_of(listeners)
-        return bool(_nodes_of(players) & _nodes_of(listeners))
+        return listens(
+            self._player_participant,
+            self.get_publishers_info_by_topic("playhead"),
+            self.get_subscriptions_info_by_topic("audio"),
+        )
 
     def synthesise(self, speech: Speech) -> Synthesis:
         talker, manner = self._voices.begin(speech.language, speech.manner)
@@ -432,6 +432,21 @@ class SpeakServer(Node):
             f"{self._latency.last - engine_ms:.0f} ms of it after the first chunk; see "
             "buffering_ms and device_xruns of audio_player"
         )
+
+
+def listens(
+    participant: bytes, players: Sequence[TopicEndpointInfo], listeners: Sequence[TopicEndpointInfo]
+) -> bool:
+    """Whether the player in a process (see `_participant_of`), or else any, is known to listen.
+
+    By the process where ids tell which endpoints share one (DDS, not Zenoh), else by the node's
+    name, which a player that was killed and the next one have in common.
+    """
+    here = _participants_of(players)
+    both = here & _participants_of(listeners)
+    if both and participant in here:
+        return participant in both
+    return bool(_nodes_of(players) & _nodes_of(listeners))
 
 
 def _participant_of(info: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ import random
 import re
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
 from support.ros import SUCCEEDED, Observer, running
+from test_messages import CODES, FIELDS
 from test_player import NOTHING, Bench, sine, sounding
 
 from k2so_tts.audio import AudioFormat
@@ -47,20 +48,6 @@ MOST_GROWTH = 400 << 20
 """Bytes of memory that all of it may leave a player with."""
 
 START = 1_700_000_000
-CODES = {
-    "float32_data": "f",
-    "int32_data": "i",
-    "int16_data": "h",
-    "int8_data": "b",
-    "uint8_data": "B",
-}
-FIELDS: Mapping[int, str] = {
-    1: "float32_data",
-    2: "int32_data",
-    8: "int16_data",
-    16: "int8_data",
-    32: "uint8_data",
-}
 EDGES = (0, 1, -1, 2**31 - 1, -(2**31), 2**30, 255, 65_536)
 FLOATS = np.array([0.0, 1.0, -1.0, 1e38, -1e38, 1e-45, np.nan, np.inf, -np.inf], np.float32)
 NAMED = re.compile(

@@ -32,7 +32,7 @@ setup: $(install)/.audio_common_msgs $(venv)/.common ## install ROS 2 and what e
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 
-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the whole suite (PYTEST_ARGS="-k player")
+test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the suite (PYTEST_ARGS="-k player")
 	@. ./env.sh && pytest $(foreach each,$(fault_tests),--ignore=$(each)) $(PYTEST_ARGS)
 
 test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reliability.md

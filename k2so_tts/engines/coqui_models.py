@@ -84,7 +84,8 @@ def wrap(synthesizer: Synthesizer, options: Mapping[str, Any]) -> Model:
 
     Raises `EngineUnavailable` for a quantization that is not for such a model.
     """
-    kind, device = synthesizer.tts_config["model"], CUDA if synthesizer.use_cuda else CPU
+    kind = synthesizer.tts_config["model"]
+    device = next(synthesizer.tts_model.parameters()).device.type
     allowed = [NONE]
     if kind == XTTS:
         allowed.append(FP16 if device == CUDA else INT8)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +38,17 @@ from k2so_tts.ros.speak_server import listens
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
 STOP_SECONDS = 5.0
+
+
+HEAP_BYTES = 64 * 2**20
+"""What glibc reserves for a heap of threads, at a multiple of it (HEAP_MAX_SIZE in its arena.c)."""
+
+
+def heaps_in(maps: str) -> int:
+    """How many heaps glibc has made for threads: a used part and its reserve in /proc/PID/maps."""
+    pairs = re.findall(r"^(\w+)-\w+ rw-p .*\n\w+-(\w+) ---p", maps, re.MULTILINE)
+    spans = [(int(begin, 16), int(end, 16)) for begin, end in pairs]
+    return sum(begin % HEAP_BYTES == 0 and end - begin == HEAP_BYTES for begin, end in spans)
 
 
 @pytest.fixture
@@ -522,6 +534,19 @@ def test_send_speaks_and_tells_by_its_exit_code(quiet_robot: Observer) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(STOP_SECONDS) == 130
     quiet_robot.wait(lambda: quiet_robot.status("/speak_server").get("goals_canceled") == "1")
+
+
+def test_the_threads_of_a_node_share_one_heap(observer: Observer) -> None:
+    modules = ", ".join(f"k2so_tts.ros.{name}" for name in ("main", "speak_server", "audio_player"))
+    script = f"import {modules}; print(open('/proc/self/maps').read())"
+    command = [sys.executable, "-c", script]
+    imported = subprocess.check_output(command, text=True, timeout=TIMEOUT)
+    with running("audio_player", device="null") as player, running("speak_server") as server:
+        observer.wait_for_nodes()
+        assert observer.say("Hello").status == SUCCEEDED
+        for node in (player, server):
+            maps = Path(f"/proc/{node.pid}/maps").read_text()
+            assert heaps_in(maps) <= heaps_in(imported)
 
 
 def test_no_thread_is_left_in_this_process() -> None:

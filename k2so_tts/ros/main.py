@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from k2so_tts.engines import EngineError
+from k2so_tts.engines.memory import share_one_heap
 from k2so_tts.playback.devices import DeviceError
 from k2so_tts.settings import SettingError
 
@@ -56,6 +57,7 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
 
     The exit code is 0, or 1 when it could not start.
     """
+    share_one_heap()
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

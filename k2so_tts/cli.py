@@ -248,11 +248,12 @@ def _send(options: argparse.Namespace) -> int:
     from k2so_tts.ros.client import SpeechClient, SpeechRefused
 
     text = _text(options)
-    with closing(SpeechClient(options.namespace)) as client:
-        if not client.wait_for_server(options.wait):
-            errors.print(f"no speak_server offers the action 'say' (waited {options.wait:g} s)")
-            return 1
-        try:
+    try:
+        with closing(SpeechClient(options.namespace)) as client:
+            if not client.wait_for_server(options.wait):
+                raise SpeechRefused(
+                    f"no speak_server offers the action 'say' (waited {options.wait:g} s)"
+                )
             with progress(text, options.rate) as tell:
                 measured = client.say(
                     text,
@@ -261,9 +262,9 @@ def _send(options: argparse.Namespace) -> int:
                     rate=options.rate,
                     on_heard=tell,
                 )
-        except (SpeechRefused, TimeoutError) as error:
-            errors.print(str(error))
-            return 1
+    except (SpeechRefused, TimeoutError) as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 1
     if measured.status != "succeeded":
         errors.print(f"{measured.status} after: {measured.text}", markup=False)
         return 1

@@ -18,7 +18,7 @@ ARGUMENTS = {
     "engine": "the engine that speaks; empty: as in the parameter file",
     "voice": "a voice or language tag of the engine; empty: as in the parameter file",
     "device": "auto, null, wav:FILE, an index or a part of a name; empty: as in the parameter file",
-    "namespace": "the namespace of both nodes",
+    "namespace": "the namespace of both nodes, and of their enclaves where ROS's security is on",
     "params_file": "a parameter file",
 }
 
@@ -29,12 +29,14 @@ def start_nodes(context: LaunchContext) -> list[Node]:
 
     def node(executable: str, *overriding: str) -> Node:
         overrides = {name: given[name] for name in overriding if given[name]}
+        enclave = f"{given['namespace']}/{executable}"
         return Node(
             package="k2so_tts",
             executable=executable,
             name=executable,
             namespace=given["namespace"],
             parameters=[given["params_file"], overrides],
+            ros_arguments=["--enclave", f"/{enclave.strip('/')}"],
             output="screen",
         )
 

@@ -128,6 +128,13 @@ def test_send_without_a_server_says_so() -> None:
     assert "no speak_server offers the action" in result.stderr
 
 
+def test_send_to_what_is_no_namespace_says_so() -> None:
+    result = run("k2so-tts", "send", "Hello.", "--namespace", "robot 1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Invalid namespace: namespace must not contain")
+    assert "'/robot 1'" in result.stderr
+
+
 def test_the_demo_speaks_into_a_file_where_there_is_no_device(tmp_path: Path) -> None:
     text = """It's "quoted" $HOME `ls`"""
     env = {**os.environ, **no_server_env(tmp_path), "TEXT": text}

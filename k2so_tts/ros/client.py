@@ -26,6 +26,7 @@ from k2so_tts.ros.messages import (
     speech_qos,
     to_nanoseconds,
 )
+from k2so_tts.ros.refusals import REFUSALS, reason
 
 _STATUS = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
@@ -39,7 +40,7 @@ _Sent = TypeVar("_Sent")
 
 
 class SpeechRefused(Exception):
-    """There is no server, or it did not accept the goal."""
+    """There is no server, or it did not accept the goal, or ROS refuses to take part."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,26 @@ def ask(executor: Executor, send: Callable[[], _Sent]) -> _Sent:
 
 
 class SpeechClient:
-    """A ROS node of its own that says things, one at a time, until it is closed."""
+    """A ROS node of its own that says things, one at a time, until it is closed.
+
+    Raises:
+        SpeechRefused: ROS refuses the namespace, or who has no enclave where it has to be secure.
+    """
 
     def __init__(self, namespace: str = "") -> None:
         self._context = Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(
-            "speech_client",
-            namespace=namespace,
-            context=self._context,
-            enable_rosout=False,
-            start_parameter_services=False,
-        )
+        try:
+            rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+            self._node = rclpy.create_node(
+                "speech_client",
+                namespace=namespace,
+                context=self._context,
+                enable_rosout=False,
+                start_parameter_services=False,
+            )
+        except REFUSALS as error:
+            self._context.try_shutdown()
+            raise SpeechRefused(reason(error)) from error
         self._client: Any = ActionClient(self._node, TTS, "say")
         self._goal_sent_ns = 0
         self._start_ns = 0

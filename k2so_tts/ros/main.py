@@ -9,23 +9,18 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
-
 from k2so_tts.engines import EngineError
 from k2so_tts.engines.memory import share_one_heap
 from k2so_tts.playback.devices import DeviceError
 from k2so_tts.settings import SettingError
 
 if TYPE_CHECKING:
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
     from k2so_tts.ros.audio_player import AudioPlayer
     from k2so_tts.ros.speak_server import SpeakServer
 
-RCLError = rclpy_implementation.RCLError
-"""What rclpy raises when ROS itself refuses."""
 _JOIN_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _SWITCH_SECONDS = 0.0005
@@ -57,7 +52,13 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
 
     The exit code is 0, or 1 when it could not start.
     """
-    share_one_heap()
+    share_one_heap()  # before rclpy is imported, which starts threads
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from k2so_tts.ros.refusals import REFUSALS, reason
+
     sys.setswitchinterval(_SWITCH_SECONDS)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -65,8 +66,9 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make()
-    except (SettingError, EngineError, DeviceError, ImportError, RCLError) as error:
-        sys.stderr.write(f"{name}: {_reason(error)}\n")
+    except (SettingError, EngineError, DeviceError, ImportError, *REFUSALS) as error:
+        told = reason(error) if isinstance(error, REFUSALS) else error
+        sys.stderr.write(f"{name}: {told}\n")
         rclpy.try_shutdown()
         return 1
     executor = SingleThreadedExecutor()
@@ -84,19 +86,6 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
         sys.stderr.write(f"{name}: {node.broken}; starts anew\n")
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - itself, as it was started
     return 0
-
-
-def _reason(error: Exception) -> str:
-    """Why a node does not start, on one line."""
-    if not isinstance(error, RCLError):
-        return str(error)
-    reason = " ".join(str(error).split())
-    if os.environ.get("ROS_SECURITY_ENABLE") == "true":
-        reason += (
-            "; ROS_SECURITY_ENABLE is true: that takes a keystore (ROS_SECURITY_KEYSTORE) with the "
-            "enclave of this node (--enclave), and an RMW that was built with security"
-        )
-    return reason
 
 
 def _spin(executor: SingleThreadedExecutor, node: Node) -> None:

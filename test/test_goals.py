@@ -424,6 +424,13 @@ class World:
             self.queue.player_seen()
         return self.players_here[-1]
 
+    def proven_player(self) -> Player:
+        """A player that was heard already."""
+        player = self.player()
+        self.goal(Say(200))
+        self.finish_all(2)
+        return player
+
     def leave(self) -> None:
         for player in self.players_here:
             player.update()
@@ -784,7 +791,7 @@ def test_a_player_that_dies_aborts_the_goal_within_a_second(tells: bool, after: 
 @pytest.mark.parametrize("after", [0.0, 0.5])
 def test_a_player_that_hangs_aborts_the_goal_within_a_second(frames: int, after: float) -> None:
     world = World()
-    player = world.player()
+    player = world.proven_player()
     if not after:
         player.stop()
     goal = world.goal(Say(frames))
@@ -792,6 +799,25 @@ def test_a_player_that_hangs_aborts_the_goal_within_a_second(frames: int, after:
     player.stop()
     world.run(1.0)
     assert goal.outcome is Outcome.ABORTED
+
+
+@pytest.mark.parametrize(
+    ("late", "outcome"), [(3.1, Outcome.SUCCEEDED), (math.inf, Outcome.ABORTED)]
+)
+def test_a_player_that_was_never_heard_may_hear_its_first_goal_late(
+    late: float, outcome: Outcome
+) -> None:
+    world = World()
+    player = world.player()
+    player.stop()
+    goal = world.goal(Say(600))
+    world.run(min(late, 3.9))
+    assert not goal.ended
+    if late < math.inf:
+        player.go_on()
+    world.finish_all(1)
+    assert goal.outcome is outcome
+    assert world.raised == (set() if late < math.inf else {"player"})
 
 
 def test_what_was_not_heard_is_sent_again_to_a_player_that_is_back() -> None:
@@ -932,7 +958,7 @@ def test_a_foreign_player_that_is_back_is_sent_what_was_not_heard() -> None:
 
 def test_a_crashed_player_that_discovery_still_counts_is_replaced_by_a_new_one() -> None:
     world = World(replace(SETTINGS, player_lost=WAIT))
-    world.player().stop()
+    world.proven_player().stop()
     goal = world.goal(Say(600))
     world.run(1.5)
     assert not goal.ended
@@ -997,7 +1023,7 @@ def test_what_nobody_has_heard_is_not_heard_after_its_end() -> None:
     player = world.player()
     player.stop()
     aborted = world.goal(Say(600))
-    world.finish_all(3)
+    world.finish_all(5)
     unheard = world.goal(Say(600))
     world.finish_all(3)
     assert (aborted.outcome, unheard.outcome) == (Outcome.ABORTED, Outcome.SUCCEEDED)

@@ -21,6 +21,9 @@ ABORT, WAIT = "abort", "wait"
 
 PLAYER_SILENCE_SECONDS = 0.7
 """A player tells its playhead 20 times a second; after this long without a word it is lost."""
+_NEWCOMER_SECONDS = 4.0
+"""The same for a player that has told no playhead yet: what is sent while it and this node are just
+finding each other may come late. Fast DDS looks after 3 s whether something has to be repeated."""
 _FOLLOW_SECONDS = 0.3
 """Of several players the one that is heard first is followed until it has been silent for so long:
 one that joins in mid-sentence is ahead by all that was sent and not yet heard."""
@@ -125,6 +128,8 @@ class SpeechQueue:
         self._player_heard_at = -math.inf
         self._player_seen = False
         self._player_seen_at = -math.inf
+        self._proven: frozenset[Hashable] = frozenset()
+        """The players that were there when a goal was last heard."""
         self._due = math.inf
 
     def __len__(self) -> int:
@@ -168,7 +173,8 @@ class SpeechQueue:
             return
         if speech.heard_first_at is None:
             speech.heard_first_at = now - (frame / speech.rate)
-            speech.players |= self._port.player_ids()
+            self._proven = self._port.player_ids()
+            speech.players |= self._proven
         resumed = speech.confirmed is None or speech.confirmed_at < speech.spans[-1].due_at
         speech.moving = resumed or frame > (speech.confirmed or 0)
         speech.confirmed = max(frame, speech.confirmed or 0)
@@ -451,7 +457,9 @@ class SpeechQueue:
         if head.confirmed_at >= head.player_owes_since and head.confirmed != head.spans[-1].first:
             return self._player_heard_at + PLAYER_SILENCE_SECONDS
         if head.ended or head.following is not None:
-            return max(self._player_heard_at, head.sent_at) + PLAYER_SILENCE_SECONDS
+            is_proven = head.players <= self._proven
+            patience = PLAYER_SILENCE_SECONDS if is_proven else _NEWCOMER_SECONDS
+            return max(self._player_heard_at, head.sent_at) + patience
         return math.inf  # it may need more before it begins
 
     def _wait_for_return(self, head: Speech, now: float) -> float:

@@ -52,6 +52,9 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
 
     The exit code is 0, or 1 when it could not start.
     """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     share_one_heap()  # before rclpy is imported, which starts threads
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -60,9 +63,6 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
     from k2so_tts.ros.refusals import REFUSALS, reason
 
     sys.setswitchinterval(_SWITCH_SECONDS)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make()

@@ -34,16 +34,20 @@ def main() -> int:
     device = choose_device()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     player = ["audio_player", "--ros-args", "-p", f"device:={device}"]
-    with running(player), running(["speak_server"]), contextlib.closing(SpeechClient()) as client:
-        if not (client.wait_for_server(START_SECONDS) and client.wait_for_player(START_SECONDS)):
-            console.print("the nodes did not start")
-            return 1
-        try:
+    try:
+        with (
+            contextlib.closing(SpeechClient()) as client,
+            running(player),
+            running(["speak_server"]),
+        ):
+            there = client.wait_for_server(START_SECONDS) and client.wait_for_player(START_SECONDS)
+            if not there:
+                raise SpeechRefused("the nodes did not start")
             with progress(text, 1.0) as tell:
                 measured = client.say(text, on_heard=tell)
-        except SpeechRefused as error:
-            console.print(str(error))
-            return 1
+    except SpeechRefused as error:
+        console.print(str(error))
+        return 1
     report(measured)
     if device.startswith("wav:") and not is_whole(measured):
         console.print(f"{WAV} is not whole: audio_player has said why")

@@ -35,10 +35,17 @@ _CUT_SECONDS = 0.05
 
 
 class BenchClient(SpeechClient):
-    """A client that knows what the nodes tell of themselves, and can set their parameters."""
+    """A client that knows what the nodes tell of themselves, and can set their parameters.
+
+    Raises:
+        MeasureError: ROS refuses to take part.
+    """
 
     def __init__(self, namespace: str) -> None:
-        super().__init__(namespace)
+        try:
+            super().__init__(namespace)
+        except SpeechRefused as error:
+            raise MeasureError(str(error)) from error
         self._namespace = namespace
         self._told: dict[str, dict[str, str]] = {}
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
@@ -129,8 +136,8 @@ def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, 
         "rest_after": _REST_SECONDS,
     }
     with (
-        running(namespace, {"engine": engine}, player) as robot,
         closing(BenchClient(namespace)) as client,
+        running(namespace, {"engine": engine}, player) as robot,
     ):
         client.wait_for_nodes()
         client.warm_up()

@@ -126,7 +126,9 @@ def test_the_policy_grants_what_a_node_does_and_nothing_else(node: str, observer
     assert used_by(node, observer) == granted
 
 
-@pytest.mark.parametrize("command", ["speak_server", "audio_player", "k2so-tts send Hello."])
+@pytest.mark.parametrize(
+    "command", ["speak_server", "audio_player", "k2so-tts send Hello.", "k2so-tts bench"]
+)
 @pytest.mark.parametrize("keystore", ["none", "without the enclave", "with an empty enclave"])
 def test_what_must_be_secure_does_not_start_otherwise(
     command: str, keystore: str, tmp_path: Path

@@ -39,6 +39,12 @@ def test_both_nodes_start_in_a_namespace_with_arguments() -> None:
         try:
             robot.wait_for_nodes()
             assert robot.say("Guten Tag.").status == SUCCEEDED
+            enclaves = {
+                enclave
+                for _, space, enclave in robot.node.get_node_names_and_namespaces_with_enclaves()
+                if space == "/robot1"
+            }
+            assert enclaves >= {"/robot1/speak_server", "/robot1/audio_player"}
             assert robot.status("/robot1/audio_player").get("device", "null") == "null"
         finally:
             launched.send_signal(signal.SIGINT)

@@ -37,8 +37,6 @@ from k2so_tts.ros.speak_server import listens
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
 STOP_SECONDS = 5.0
-
-
 HEAP_BYTES = 64 * 2**20
 """What glibc reserves for a heap of threads, at a multiple of it (HEAP_MAX_SIZE in its arena.c)."""
 

@@ -352,21 +352,36 @@ def test_a_source_that_was_forgotten_does_not_block_the_others(bench: Bench) -> 
 
 
 def test_a_source_that_died_does_not_block_the_others(bench: Bench) -> None:
-    bench.say(ones(2 * CHUNK, 0.25), end=False, source="dead")
+    bench.send(NOTHING, source="dead")
+    bench.say(ones(3 * CHUNK, 0.25), end=False, source="dead")
+    bench.render()
     bench.say(ones(CHUNK), source="alive")
-    assert not bench.hear(CHUNK).any()
+    assert not (bench.hear(9 * CHUNK) == 0.5).any()
     bench.now += 5.0
     assert (bench.hear_all() == 0.5).sum() == CHUNK
 
 
+def test_a_source_that_waits_for_chunks_holds_up_nobody(bench: Bench) -> None:
+    bench.say(ones(2 * CHUNK, 0.25), end=False, source="slow")
+    bench.say(ones(6 * CHUNK), source="quick")
+    heard = [bench.hear(2 * CHUNK)]
+    bench.say(ones(CHUNK, 0.25), frame=2 * CHUNK, source="slow")
+    heard.append(bench.hear_all())
+    np.testing.assert_array_equal(
+        sounding(np.concatenate(heard)),
+        np.concatenate([ones(6 * CHUNK), ones(3 * CHUNK, 0.25)]),
+    )
+
+
 def test_a_source_that_was_started_anew_is_heard_after_what_was_sent_before(bench: Bench) -> None:
     bench.say(ones(3 * CHUNK, 0.25), source="before")
-    bench.say(ones(3 * CHUNK, 0.25), end=False, source="before", frame=20 * CHUNK)
-    bench.say(ones(CHUNK), source="anew")
+    bench.say(ones(2 * CHUNK, 0.25), end=False, source="before", frame=20 * CHUNK)
     bench.player.supersede("before")
     bench.player.supersede("unknown")
+    bench.say(ones(CHUNK), source="anew")
     sound = bench.hear(16 * CHUNK)
-    assert (sound == 0.25).sum() == 6 * CHUNK
+    assert np.flatnonzero(sound == 0.25)[-1] < np.flatnonzero(sound == 0.5)[0]
+    assert (sound == 0.25).sum() == 5 * CHUNK
     assert (sound == 0.5).sum() == CHUNK
     assert bench.player.idle
 

@@ -74,7 +74,7 @@ class JitterBuffer:
         """Of the last block: where its real frames began in it, which frame that was, how many."""
         self.paused = False
         self.full = False
-        """Nothing more is let in for now: it would wait in vain."""
+        """It begins with what it holds: nothing more is let in, or expected."""
         self._fade_frames = fade_frames
         self._pieces: deque[Samples] = deque()
         self._offset = 0
@@ -89,6 +89,11 @@ class JitterBuffer:
     def complete(self) -> bool:
         """Whether the end is known."""
         return self._complete
+
+    @property
+    def ready(self) -> bool:
+        """Whether it would begin, or end, if it were rendered."""
+        return self._complete or self._may_begin()
 
     @property
     def buffered(self) -> int:

@@ -102,6 +102,13 @@ class Track:
         return self.timeline.start_ns + frames_to_ns(position, rate)
 
 
+def _turn(track: Track) -> tuple[bool, bool]:
+    """Sorts utterances by whose turn it is: what has begun goes on, and what still waits for chunks
+    holds up nobody. No source overtakes itself: an utterance is complete before the next comes.
+    """
+    return not track.started, not track.buffer.ready
+
+
 class Player:
     """Receives chunks from any thread, renders them in the device's, and reports in one of its
     own.
@@ -205,12 +212,13 @@ class Player:
 
     def supersede(self, source: Hashable) -> None:
         """A source was started anew as another one: no more is expected of it, and what it has sent
-        is heard. If it sends all the same, nothing has happened.
+        is heard first. If it sends all the same, nothing has happened.
         """
         with self._receiving:
             known = self._sources.get(source)
             if known is not None and known.track is not None:
                 known.track.patience = min(known.track.patience, _SUPERSEDED_SECONDS)
+                known.track.buffer.full = True
 
     def stop(self) -> None:
         """Silence now: what is buffered is thrown away, and so is the rest of these utterances."""
@@ -416,7 +424,7 @@ class Player:
             if self.mix:
                 self._render_together(out, heard_at)
             else:
-                self._render_in_turn(list(self._active), out, heard_at)
+                self._render_in_turn(sorted(self._active, key=_turn), out, heard_at)
             self._apply_gain(out)
         except Exception:
             _logger.exception("rendering failed; what was being played is dropped")

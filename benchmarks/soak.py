@@ -41,7 +41,7 @@ from callback import busy
 from conftest import STEADY, STEADY_CYCLE
 from support.company import Company
 from support.recording import RecorderLostFramesError
-from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
+from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, own_domain, running
 from support.soak import (
     FAULTS,
     UNFINISHED,
@@ -450,8 +450,8 @@ def main() -> None:
     told = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     console.print(f"seed {given.seed}, {told}", highlight=False)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     with ExitStack() as stack:
+        os.environ["ROS_DOMAIN_ID"] = str(stack.enter_context(own_domain()))
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ["XDG_CACHE_HOME"] = str(home)
         sound = stack.enter_context(SoundServer(quantum=STEADY_CYCLE))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ros import Observer, running
+from support.ros import Observer, own_domain, running
 from support.sound import SoundServer
 
 from k2so_tts.engines.phrases import Phrases
@@ -48,8 +48,8 @@ def sound_server() -> Iterator[SoundServer]:
 @pytest.fixture(scope="session", autouse=True)
 def ros_domain() -> Iterator[None]:
     """A domain of this session's own, on this machine only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    with own_domain() as domain, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(domain))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield
 

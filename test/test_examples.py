@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import random
 import re
 import signal
 import subprocess
@@ -33,6 +32,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool
+from support.ros import own_domain
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GREET = EXAMPLES / "py_trees" / "greet.py"
@@ -170,9 +170,9 @@ class Witness:
 
 
 @pytest.fixture
-def domain() -> int:
-    """A ROS domain of one's own, so that suites running side by side don't hear each other."""
-    return random.SystemRandom().randint(1, 100)
+def domain() -> Iterator[int]:
+    with own_domain() as domain:
+        yield domain
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from conftest import STEADY
 from std_srvs.srv import SetBool, Trigger
 from support.compare import align
 from support.recording import retake
-from support.ros import Observer, running
+from support.ros import SUCCEEDED, Observer, running
 from support.sound import SoundServer
 
 from k2so_tts.audio import NOTHING, Pcm, frames_to_ns
@@ -278,6 +278,17 @@ def test_two_publishers_at_once(
     else:
         residue = heard[find(heard, as_sound(first)) :][: len(first)] - as_sound(first)
         assert np.corrcoef(residue, as_sound(second))[0, 1] > 0.99
+
+
+def test_a_publisher_that_stalls_before_it_is_heard_holds_up_no_goal(player: Observer) -> None:
+    stalled = Sender(player)
+    with running("speak_server"):
+        player.wait_for_nodes()
+        stalled.end(NOTHING, START_NS - 1)  # it tells its ends: more of it is waited for
+        stalled.send(as_pcm(smooth_noise(2 * CHUNK)), [0, 1])
+        player.wait(lambda: float(player.status("/audio_player").get("buffered_ms", 0)) > 100)
+        goal = player.say("This is heard now.")
+        assert (goal.status, goal.text) == (SUCCEEDED, "This is heard now.")
 
 
 def test_every_format_rate_and_number_of_channels_is_heard_one_after_the_other(

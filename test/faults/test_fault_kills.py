@@ -30,7 +30,7 @@ from conftest import STEADY, STEADY_CYCLE
 from numpy.typing import NDArray
 from support.compare import Mono, align, find_speech, piece_of
 from support.recording import Recording, retake
-from support.ros import ABORTED, STOP_SECONDS, SUCCEEDED, Observer, running, start
+from support.ros import ABORTED, STOP_SECONDS, SUCCEEDED, Observer, own_domain, running, start
 from support.sound import SoundServer
 from test_hearing import as_heard, whole
 
@@ -125,9 +125,12 @@ class Stage:
     env: dict[str, str]
 
 
-def perform(scenario: Callable[[Stage], None], number: int) -> None:
-    domain = (int(os.environ["ROS_DOMAIN_ID"]) + 30 * number) % 100 + 1
-    with closing(Observer(domain=domain)) as observer, SoundServer(quantum=STEADY_CYCLE) as sound:
+def perform(scenario: Callable[[Stage], None]) -> None:
+    with (
+        own_domain() as domain,
+        closing(Observer(domain=domain)) as observer,
+        SoundServer(quantum=STEADY_CYCLE) as sound,
+    ):
         env = {**os.environ, **sound.env, "ROS_DOMAIN_ID": str(domain)}
         scenario(Stage(observer, sound, env))
 
@@ -442,6 +445,6 @@ def test_what_is_killed_is_silent_and_the_next_goal_is_heard(
 ) -> None:
     """Several robots at a time: they wait most of it."""
     with ThreadPoolExecutor() as pool:
-        acts = [pool.submit(perform, scenario, number) for number, scenario in enumerate(scenarios)]
+        acts = [pool.submit(perform, scenario) for scenario in scenarios]
         for act in acts:
             act.result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -35,6 +36,24 @@ CANCELED = GoalStatus.STATUS_CANCELED
 ABORTED = GoalStatus.STATUS_ABORTED
 TIMEOUT = 30.0
 STOP_SECONDS = 5.0
+MOST_DOMAINS = 101
+"""Further ones have ports that Linux hands out to anybody (docs.ros.org, "The ROS_DOMAIN_ID")."""
+
+
+@contextlib.contextmanager
+def own_domain() -> Iterator[int]:
+    """A ROS domain that no other session of tests on this machine has.
+
+    Who holds one is bound to a socket of its name, which the kernel frees however a process ends.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        for domain in range(1, MOST_DOMAINS + 1):
+            with contextlib.suppress(OSError):
+                claim.bind(f"\0k2so_tts domain {domain}")
+                break
+        else:
+            raise RuntimeError(f"all {MOST_DOMAINS} ROS domains are taken")
+        yield domain
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Who may speak: the policy for SROS 2 next to what the nodes do, and nodes that must be secure.
 
-That a policy is enforced can't be tried here: the RMW of the wheels is built without security.
+That it is enforced is tried in `test_fault_strangers.py`.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ class Right(NamedTuple):
     name: str
 
 
-def policy() -> ET.Element:
+def policy_file() -> Path:
     """The policy as it is installed."""
     share = Path(os.environ["AMENT_PREFIX_PATH"].split(":")[0]) / "share" / "k2so_tts"
-    return ET.parse(share / "config" / "sros2_policy.xml").getroot()  # noqa: S314 - our own
+    return share / "config" / "sros2_policy.xml"
+
+
+def policy() -> ET.Element:
+    return ET.parse(policy_file()).getroot()  # noqa: S314 - our own
 
 
 def only(element: ET.Element, *tags: str) -> list[ET.Element]:

@@ -94,7 +94,7 @@ def test_the_end_starts_it_at_once() -> None:
 def test_a_full_buffer_does_not_wait_for_more() -> None:
     listening = Listening(depth=3)
     listening.push(100)
-    listening.buffer.full = True
+    listening.buffer.enough = True
     np.testing.assert_array_equal(listening.render(100), sine(100))
     listening.render(100)
     listening.push(100)

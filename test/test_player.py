@@ -373,6 +373,16 @@ def test_a_source_that_waits_for_chunks_holds_up_nobody(bench: Bench) -> None:
     )
 
 
+def test_a_pause_does_not_change_whose_turn_it_is(bench: Bench) -> None:
+    bench.player.paused = True
+    bench.say(ones(3 * CHUNK, 0.25), end=False, source="first")
+    bench.render()
+    bench.say(ones(CHUNK), source="second")
+    bench.render()
+    bench.player.paused = False
+    assert (bench.hear(CHUNK) == 0.25).any()
+
+
 def test_a_source_that_was_started_anew_is_heard_after_what_was_sent_before(bench: Bench) -> None:
     bench.say(ones(3 * CHUNK, 0.25), source="before")
     bench.say(ones(2 * CHUNK, 0.25), end=False, source="before", frame=20 * CHUNK)

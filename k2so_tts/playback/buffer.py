@@ -73,8 +73,8 @@ class JitterBuffer:
         self.span = (0, 0, 0)
         """Of the last block: where its real frames began in it, which frame that was, how many."""
         self.paused = False
-        self.full = False
-        """It begins with what it holds: nothing more is let in, or expected."""
+        self.enough = False
+        """It begins with what it holds: no more is let in for now, or expected."""
         self._fade_frames = fade_frames
         self._pieces: deque[Samples] = deque()
         self._offset = 0
@@ -92,8 +92,9 @@ class JitterBuffer:
 
     @property
     def ready(self) -> bool:
-        """Whether it would begin, or end, if it were rendered."""
-        return self._complete or self._may_begin()
+        """Whether it holds enough to begin, or all that will come."""
+        enough = self.enough or self._chunks >= self.depth
+        return self._complete or (enough and bool(self._pieces))
 
     @property
     def buffered(self) -> int:
@@ -167,20 +168,16 @@ class JitterBuffer:
                     filled += self._play(out, filled)
                 else:
                     self._run_dry()
-            elif self._may_begin():
+            elif self.ready and not self.paused:
                 self._begin()
             else:
                 out[filled:] = 0.0
                 filled = len(out)
         return filled
 
-    def _may_begin(self) -> bool:
-        enough = self._complete or self.full or self._chunks >= self.depth
-        return enough and bool(self._pieces) and not self.paused
-
     def _begin(self) -> None:
         self.state = State.PLAYING
-        self.full = False
+        self.enough = False
         if self._silent:
             self._silent = False
             self._tail = self._interlude = fade_in(self._pieces[0], self._fade_frames)
@@ -199,7 +196,7 @@ class JitterBuffer:
     def _interrupt(self) -> None:
         """Play on later: as soon as may be if there is something to play."""
         self.state = State.BUFFERING
-        self.full = False
+        self.enough = False
         self._chunks = self.depth if self._pieces else 0
         self._fall_silent()
 

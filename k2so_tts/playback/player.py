@@ -212,13 +212,13 @@ class Player:
 
     def supersede(self, source: Hashable) -> None:
         """A source was started anew as another one: no more is expected of it, and what it has sent
-        is heard first. If it sends all the same, nothing has happened.
+        is heard first. If it sends all the same, that is heard too.
         """
         with self._receiving:
             known = self._sources.get(source)
             if known is not None and known.track is not None:
                 known.track.patience = min(known.track.patience, _SUPERSEDED_SECONDS)
-                known.track.buffer.full = True
+                known.track.buffer.enough = True
 
     def stop(self) -> None:
         """Silence now: what is buffered is thrown away, and so is the rest of these utterances."""
@@ -262,7 +262,7 @@ class Player:
     def _refuse(self, known: _Source, track: Track, frames: int) -> None:
         """Leave out a chunk of a track, which need not wait for more chunks then to begin."""
         self.counters.overflow_frames += frames
-        track.buffer.full = True
+        track.buffer.enough = True
         if not track.timeline.frames:
             known.track = None
 

@@ -41,7 +41,16 @@ from callback import busy
 from conftest import STEADY, STEADY_CYCLE
 from support.company import Company
 from support.recording import RecorderLostFramesError
-from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, own_domain, running
+from support.ros import (
+    ABORTED,
+    CANCELED,
+    SUCCEEDED,
+    Goal,
+    Observer,
+    clean_shared_memory,
+    own_domain,
+    running,
+)
 from support.soak import (
     FAULTS,
     UNFINISHED,
@@ -451,6 +460,7 @@ def main() -> None:
     console.print(f"seed {given.seed}, {told}", highlight=False)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     with ExitStack() as stack:
+        stack.callback(clean_shared_memory)
         os.environ["ROS_DOMAIN_ID"] = str(stack.enter_context(own_domain()))
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         os.environ["XDG_CACHE_HOME"] = str(home)

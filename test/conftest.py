@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ros import Observer, own_domain, running
+from support.ros import Observer, clean_shared_memory, own_domain, running
 from support.sound import SoundServer
 
 from k2so_tts.engines.phrases import Phrases
@@ -52,6 +52,7 @@ def ros_domain() -> Iterator[None]:
         patch.setenv("ROS_DOMAIN_ID", str(domain))
         patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield
+    clean_shared_memory()
 
 
 @pytest.fixture(scope="session", autouse=True)

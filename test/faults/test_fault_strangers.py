@@ -13,14 +13,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from audio_common_msgs.msg import AudioStamped
-from support.ros import SUCCEEDED, TIMEOUT, Observer, running
+from support.ros import SUCCEEDED, TIMEOUT, Observer, publish_hum, running
 from test_fault_security import NODES, policy_file
 
-from k2so_tts.audio import NANOSECONDS, NOTHING
-from k2so_tts.ros.messages import speech_qos, to_message
+from k2so_tts.audio import NANOSECONDS
+from k2so_tts.ros.messages import speech_qos
 
 ANYBODY = "/anybody"
 """An enclave that may do everything, as each may that was given no permissions."""
@@ -38,6 +37,18 @@ def secure(keystore: Path, enclave: str) -> dict[str, str]:
     }
 
 
+def run(keystore: Path, enclave: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a process in an enclave to its end."""
+    return subprocess.run(
+        command,
+        env={**os.environ, **secure(keystore, enclave)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
 def keystores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two, each of an authority of its own, with all enclaves and the rights of the policy."""
@@ -49,14 +60,8 @@ def keystores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for node in NODES:
             sros2.create_enclave(keystore, f"/{node}")
             sros2.create_permission(keystore, f"/{node}", policy_file())
-    tried = subprocess.run(
-        [sys.executable, "-c", "import rclpy; rclpy.init(); rclpy.create_node('anybody')"],
-        env={**os.environ, **secure(made[0], ANYBODY)},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    code = "import rclpy; rclpy.init(); rclpy.create_node('anybody')"
+    tried = run(made[0], ANYBODY, sys.executable, "-c", code)
     if "doesn't have the security libraries" in tried.stderr:
         pytest.skip("the RMW is built without security")
     assert tried.returncode == 0, tried.stderr
@@ -95,16 +100,15 @@ def test_a_stranger_is_not_heard_and_hears_nothing(kind: str, keystores: tuple[P
     """But one that is none, which is held to the opposite, so that this can fail."""
     ours, theirs = keystores
     known = kind == "none"
-    environment = {} if kind == "without security" else secure(ours if known else theirs, ANYBODY)
+    environment = secure(ours if known else theirs, ANYBODY)
+    environment["ROS_SECURITY_ENABLE"] = str(kind != "without security").lower()
     with secure_robot(ours) as robot, joined(environment) as stranger:
         publisher = stranger.node.create_publisher(AudioStamped, "audio", speech_qos())
         if known:
             stranger.wait(lambda: publisher.get_subscription_count() == 3)
             stranger.wait(stranger.client.server_is_ready)
         for begin in (STRANGE, STRANGE + NANOSECONDS, STRANGE + 2 * NANOSECONDS):
-            end = begin + NANOSECONDS // 10
-            publisher.publish(to_message(begin, np.ones(800, np.int16), 8000, "stranger"))
-            publisher.publish(to_message(end, NOTHING, 8000, "stranger"))
+            publish_hum(publisher, begin, "stranger")
             goal = robot.say("This is none of your business.")
             assert (goal.status, goal.text) == (SUCCEEDED, "This is none of your business.")
         heads = [head for _, head, _ in robot.playheads]
@@ -119,14 +123,7 @@ def test_a_stranger_is_not_heard_and_hears_nothing(kind: str, keystores: tuple[P
 def test_a_client_in_its_enclave_is_heard(keystores: tuple[Path, Path]) -> None:
     ours, _ = keystores
     with secure_robot(ours) as robot:
-        sent = subprocess.run(
-            ["k2so-tts", "send", "Hello."],
-            env={**os.environ, **secure(ours, "/speech_client")},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        sent = run(ours, "/speech_client", "k2so-tts", "send", "Hello.")
         assert sent.returncode == 0, sent.stderr
         assert spoken(robot)
 
@@ -140,14 +137,7 @@ def test_no_enclave_but_that_of_the_server_may_speak(
         f"node = rclpy.create_node({node!r}, enable_rosout=False, start_parameter_services=False);"
         "print('joined'); node.create_publisher(AudioStamped, 'audio', 1)"
     )
-    tried = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **secure(keystores[0], f"/{node}")},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    tried = run(keystores[0], f"/{node}", sys.executable, "-c", code)
     assert "joined" in tried.stdout, tried.stderr
     assert tried.returncode != 0
     assert "create publisher" in tried.stderr

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
-from support.ros import SUCCEEDED, Observer, running
+from support.ros import SUCCEEDED, Observer, publish_hum, running
 from test_messages import CODES, FIELDS
 from test_player import NOTHING, Bench, sine, sounding
 
@@ -40,7 +40,6 @@ from k2so_tts.ros.messages import (
     Received,
     from_message,
     speech_qos,
-    to_message,
 )
 
 SEED = int(os.environ.get("HOSTILE_SEED", "0"))
@@ -239,9 +238,7 @@ def garbage(rng: random.Random) -> bytes:
 
 def hears(observer: Observer, publisher: Publisher[AudioStamped], stamp_ns: int) -> bool:
     """Whether a tenth of a second that is published now is heard at once."""
-    end_ns = stamp_ns + NANOSECONDS // 10
-    publisher.publish(to_message(stamp_ns, np.ones(800, np.int16), 8000, "calm"))
-    publisher.publish(to_message(end_ns, np.empty(0, np.int16), 8000, "calm"))
+    end_ns = publish_hum(publisher, stamp_ns, "calm")
     try:
         observer.wait(lambda: end_ns in [head for _, head, _ in observer.playheads[-100:]], 1.0)
     except TimeoutError:

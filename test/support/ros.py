@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import rclpy
 from action_msgs.msg import GoalStatus
 from audio_common_msgs.action import TTS
@@ -23,13 +25,21 @@ from rclpy.action.client import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Bool
 
+from k2so_tts.audio import NANOSECONDS, NOTHING
 from k2so_tts.ros.client import ask
-from k2so_tts.ros.messages import request_qos, speech_qos, state_qos, to_nanoseconds
+from k2so_tts.ros.messages import (
+    request_qos,
+    speech_qos,
+    state_qos,
+    to_message,
+    to_nanoseconds,
+)
 
 SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 CANCELED = GoalStatus.STATUS_CANCELED
@@ -54,6 +64,13 @@ def own_domain() -> Iterator[int]:
         else:
             raise RuntimeError(f"all {MOST_DOMAINS} ROS domains are taken")
         yield domain
+
+
+def clean_shared_memory() -> None:
+    """Remove what nodes that were killed have left behind, if their RMW is Fast DDS."""
+    if program := shutil.which("fastdds"):
+        command = [program, "shm", "clean"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, timeout=TIMEOUT, check=True)
 
 
 @contextlib.contextmanager
@@ -86,6 +103,14 @@ def start(
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     return subprocess.Popen(command, env={**os.environ, **(env or {})}, stderr=errors, text=True)
+
+
+def publish_hum(publisher: Publisher[AudioStamped], stamp_ns: int, name: str) -> int:
+    """Publish a tenth of a second and its end, as a node of this name; the stamp of the end."""
+    end_ns = stamp_ns + NANOSECONDS // 10
+    publisher.publish(to_message(stamp_ns, np.ones(800, np.int16), 8000, name))
+    publisher.publish(to_message(end_ns, NOTHING, 8000, name))
+    return end_ns
 
 
 @dataclass(eq=False)

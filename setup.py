@@ -27,13 +27,13 @@ setup(
         "console_scripts": [
             "speak_server = k2so_tts.ros.main:speak_server",
             "audio_player = k2so_tts.ros.main:audio_player",
-            "k2so-tts = k2so_tts.cli:main",
-            "say = k2so_tts.cli:send_main",
+            "k2so-tts = k2so_tts.cli.main:main",
+            "say = k2so_tts.cli.main:send_main",
         ],
         "k2so_tts.engines": [
-            "espeak = k2so_tts.engines.espeak:EspeakEngine",
-            "coqui = k2so_tts.engines.coqui:CoquiEngine",
-            "piper = k2so_tts.engines.piper:PiperEngine",
+            "espeak = k2so_tts.engines.espeak.engine:EspeakEngine",
+            "coqui = k2so_tts.engines.coqui.engine:CoquiEngine",
+            "piper = k2so_tts.engines.piper.engine:PiperEngine",
         ],
     },
 )

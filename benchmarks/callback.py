@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from support.sound import SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES, AudioFormat, Samples, frames_to_ns
-from k2so_tts.metrics import Heard
+from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback.player import Player, PlayerSettings
 
 RATE = 22_050
@@ -78,7 +78,7 @@ class Silent:
     def on_speaking(self, speaking: bool) -> None:
         pass
 
-    def on_utterance(self, heard: Heard) -> None:
+    def on_utterance(self, heard: PlaybackStats) -> None:
         if not heard.complete or heard.lost_frames:
             print(f"not heard whole: {heard}", file=sys.stderr)
         self.over.set()

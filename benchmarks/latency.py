@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from support.sound import SoundServer
 
-from k2so_tts.cli import main
+from k2so_tts.cli.main import main
 
 if __name__ == "__main__":
     with SoundServer() as sound:

@@ -35,11 +35,11 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 
 from k2so_tts.engines import NORMAL
-from k2so_tts.engines.cache import cache_directory
-from k2so_tts.engines.phrases import Phrases
-from k2so_tts.engines.pool import Recipe, load
-from k2so_tts.engines.talker import Talker
-from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.engines.toolkit.disk_cache import cache_directory
+from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.phrase_cache import PhraseCache
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 
 SENTENCES = (
     "I am the robot of this house, and I am here to help you with whatever you need.",
@@ -307,10 +307,10 @@ def text_of(count: int) -> str:
     return " ".join(SENTENCES[:count])
 
 
-def recipe_of(way: str, models: Path) -> Recipe:
+def recipe_of(way: str, models: Path) -> EngineSpec:
     engine, options = WAYS[way]
     name = "voice" if engine == "piper" else "model"
-    return Recipe(engine, {name: str(models / engine), **options})
+    return EngineSpec(engine, {name: str(models / engine), **options})
 
 
 def make(_: str, models: Path, __: float) -> None:
@@ -393,14 +393,16 @@ def streamed(way: str, models: Path, began: float) -> dict[str, Any]:
     return asdict(measured)
 
 
-def load_in_steps(recipe: Recipe, engine: Any, measured: Measured, began: float) -> Talker:
+def load_in_steps(
+    recipe: EngineSpec, engine: Any, measured: Measured, began: float
+) -> LoadedEngine:
     """As `load` does, taking the time of each step."""
     marks = [time.monotonic()]
     if recipe.name == "coqui":
         if recipe.options.get("runtime") == "onnx":
-            import k2so_tts.engines.vits_onnx
+            import k2so_tts.engines.coqui.vits_onnx
         else:
-            import k2so_tts.engines.coqui_models  # noqa: F401 - to take the time
+            import k2so_tts.engines.coqui.models  # noqa: F401 - to take the time
     marks.append(time.monotonic())
     loading = engine.load
 
@@ -432,7 +434,7 @@ def make_xtts(_: str, models: Path, __: float) -> None:
 def xtts(quantization: str, models: Path, began: float) -> dict[str, Any]:
     """One sentence of an XTTS, as the engine makes it."""
     options = {**COQUI, "quantization": quantization, "model": str(models / "xtts")}
-    recipe = Recipe("coqui", {**options, "speaker_wav": str(models / "somebody.wav")})
+    recipe = EngineSpec("coqui", {**options, "speaker_wav": str(models / "somebody.wav")})
     with closing(recipe.make()) as engine:
         engine.load()
         measured = Measured(load_s=time.monotonic() - began, loaded_mib=resident_mib())
@@ -450,7 +452,7 @@ def xtts(quantization: str, models: Path, began: float) -> dict[str, Any]:
 def cached(way: str, models: Path, began: float) -> dict[str, Any]:
     """What was said once is said again, from disk."""
     recipe = recipe_of(way, models)
-    phrases = Phrases()
+    phrases = PhraseCache()
     measured = Measured()
     with closing(recipe.make()) as engine:
         talker = load(recipe, engine, phrases)
@@ -465,14 +467,14 @@ def cached(way: str, models: Path, began: float) -> dict[str, Any]:
     return asdict(measured)
 
 
-def stream(talker: Talker, count: int, measured: Measured) -> None:
+def stream(talker: LoadedEngine, count: int, measured: Measured) -> None:
     """Speak a text a few times: when its chunks came, and what a player would have made of it."""
     first, factor = [], []
     engine = talker.engine
     came: list[tuple[float, int]] = []
     for _ in range(COUNTS[count]):
         synthesis = Synthesis(
-            talker, text_of(count), Manner(engine.default_voice), ahead_seconds=PATIENCE
+            talker, text_of(count), SynthesisOptions(engine.default_voice), ahead_seconds=PATIENCE
         )
         began = time.perf_counter()
         synthesis.start()
@@ -508,9 +510,9 @@ def prebuffer_s(came: list[tuple[float, int]], rate: int) -> float:
     return sum(frames for at, frames in came if at <= start) / rate
 
 
-def cancel(talker: Talker, share: float) -> float:
+def cancel(talker: LoadedEngine, share: float) -> float:
     """Cancel a long text after a share of a second: how long until the engine is idle (s)."""
-    synthesis = Synthesis(talker, text_of(8) * 20, Manner(talker.engine.default_voice))
+    synthesis = Synthesis(talker, text_of(8) * 20, SynthesisOptions(talker.engine.default_voice))
     synthesis.start()
     time.sleep(share)
     began = time.perf_counter()
@@ -526,8 +528,8 @@ def distances(_: str, models: Path, __: float) -> dict[str, float]:
     from support.neural_models import noise_of_torch
     from support.spectra import log_spectral_distance
 
-    from k2so_tts.engines.blocks import to_pcm
-    from k2so_tts.engines.vits_onnx import OnnxVits
+    from k2so_tts.engines.coqui.vits_onnx import OnnxVits
+    from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 
     speak, _rate = open_library(WHOLE, models)
     torch.manual_seed(SEED)

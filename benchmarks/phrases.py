@@ -18,16 +18,16 @@ from statistics import median, quantiles
 from rich.console import Console
 from rich.table import Table
 
+from k2so_tts.bench.texts import PARAGRAPH
 from k2so_tts.engines import create_engine, engine_names
-from k2so_tts.engines.phrases import Phrases
-from k2so_tts.engines.talker import Talker
-from k2so_tts.measure.texts import PARAGRAPH
-from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.phrase_cache import PhraseCache
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 
 _WAIT_SECONDS = 60.0
 
 
-def first_chunk_ms(talker: Talker, text: str, manner: Manner) -> float:
+def first_chunk_ms(talker: LoadedEngine, text: str, manner: SynthesisOptions) -> float:
     """Until there is something to take. The text is then spoken to its end."""
     synthesis = Synthesis(talker, text, manner)
     began = time.perf_counter()
@@ -50,9 +50,9 @@ def main() -> None:
     engine = create_engine(given.engine, dict(text.split("=", 1) for text in given.options))
     with closing(engine), tempfile.TemporaryDirectory() as directory:
         engine.load()
-        phrases = Phrases(directory=Path(directory))
-        talker = Talker(engine, given.engine, phrases=phrases)
-        manner = Manner(engine.find_voice(engine.default_voice))
+        phrases = PhraseCache(directory=Path(directory))
+        talker = LoadedEngine(engine, given.engine, phrases=phrases)
+        manner = SynthesisOptions(engine.find_voice(engine.default_voice))
         texts = [f"{number}: {PARAGRAPH}" for number in range(given.texts)]
         made = [first_chunk_ms(talker, text, manner) for text in texts]
         kept = [first_chunk_ms(talker, text, manner) for text in texts]

@@ -64,13 +64,13 @@ from support.soak import (
 from support.sound import SoundServer, SoundServerError
 from support.standstills import Standstills
 
-from k2so_tts.audio import NOTHING, Pcm, apply_gain
+from k2so_tts.audio import EMPTY_PCM, Pcm, apply_gain
 from k2so_tts.engines import Prosody
-from k2so_tts.engines.espeak import EspeakEngine
-from k2so_tts.ros.goals import QUEUE, REJECT, REPLACE
+from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.ros.messages import playhead_qos, to_nanoseconds
+from k2so_tts.ros.speech_queue import QUEUE, REJECT, REPLACE
 from k2so_tts.settings import brief
-from k2so_tts.text import clean
+from k2so_tts.text.stream import clean
 
 SERVER, PLAYER = "/speak_server", "/audio_player"
 ROUND_SECONDS = 20.0
@@ -189,7 +189,7 @@ class Soak:
         """Rounds for so long, and what each node holds after the first few and at the end."""
         report, began = self.report, time.monotonic()
         passed, told = 0.0, 0
-        settle = min(SETTLE_SECONDS, seconds / 3)
+        utterance_ended = min(SETTLE_SECONDS, seconds / 3)
         try:
             while passed < seconds or not report.settled:
                 self._round()
@@ -198,7 +198,7 @@ class Soak:
                 for surprise in report.surprises[told:]:
                     console.print(surprise, highlight=False)
                 told = len(report.surprises)
-                if passed >= settle and not report.settled:
+                if passed >= utterance_ended and not report.settled:
                     report.settled = self._footprints()
             report.ended = self._footprints()
             status = self._fresh_status(PLAYER)
@@ -382,7 +382,9 @@ class Soak:
 
     def _made(self, sent: Sent) -> Pcm:
         blocks = self._engine.synthesise(clean(sent.text), sent.voice, sent.prosody)
-        return apply_gain(np.concatenate([NOTHING, *(block.pcm for block in blocks)]), sent.volume)
+        return apply_gain(
+            np.concatenate([EMPTY_PCM, *(block.pcm for block in blocks)]), sent.volume
+        )
 
     def _footprints(self) -> dict[str, Footprint]:
         """What each node holds when all company has left and the device rests."""

@@ -13,7 +13,7 @@ Pcm = NDArray[np.int16]
 Samples = NDArray[np.float32]
 """Samples in -1.0 .. 1.0, shape (frames, channels)."""
 
-NOTHING: Pcm = np.empty(0, np.int16)
+EMPTY_PCM: Pcm = np.empty(0, np.int16)
 NANOSECONDS = 1_000_000_000
 CHUNK_FRAMES = 4096
 SHORT_CHUNKS = 2

@@ -12,7 +12,7 @@ WINDOW = 100
 
 
 @dataclass(frozen=True)
-class Heard:
+class PlaybackStats:
     """What a player measured for one utterance.
 
     `source` has sent it. `stamp_ns` is the presentation time of its first frame, `arrived_at` (s,
@@ -39,7 +39,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SynthesisStats:
     """What a server measured for one goal, in seconds from the moment it was accepted.
 
     For a queued goal the clock starts when its turn comes. None where it never got that far.

@@ -14,7 +14,7 @@ import pytest
 from support.ros import Observer, clean_shared_memory, own_domain, running
 from support.sound import SoundServer
 
-from k2so_tts.engines.phrases import Phrases
+from k2so_tts.synthesis.phrase_cache import PhraseCache
 
 collect_ignore = [] if importlib.util.find_spec("TTS") else ["neural"]
 """Only `make test-neural` has the neural engines at hand."""
@@ -64,9 +64,9 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def phrases() -> Iterator[Phrases]:
+def phrases() -> Iterator[PhraseCache]:
     """What is kept of what a test, and what it starts, has said; nothing at first."""
-    kept = Phrases()
+    kept = PhraseCache()
     yield kept
     kept.clear()
 

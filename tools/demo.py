@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from k2so_tts.cli import progress
+from k2so_tts.cli.main import progress
 from k2so_tts.playback.devices import DeviceError, output_devices
 from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, frames_to_ns
-from k2so_tts.metrics import Heard
+from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback.devices import DeviceError
 from k2so_tts.playback.player import Player, PlayerSettings
 
@@ -29,7 +29,7 @@ class _Listener:
     """Remembers what `play` waits for."""
 
     def __init__(self, start_ns: int, on_heard: Callable[[float], None]) -> None:
-        self.heard: Heard | None = None
+        self.heard: PlaybackStats | None = None
         self.over = threading.Event()
         self._start_ns = start_ns
         self._on_heard = on_heard
@@ -40,7 +40,7 @@ class _Listener:
     def on_speaking(self, speaking: bool) -> None:
         pass
 
-    def on_utterance(self, heard: Heard) -> None:
+    def on_utterance(self, heard: PlaybackStats) -> None:
         self.heard = heard
         self.over.set()
 
@@ -50,7 +50,7 @@ def play(
     rate: int,
     settings: PlayerSettings | None = None,
     on_heard: Callable[[float], None] = lambda _: None,
-) -> Heard | None:
+) -> PlaybackStats | None:
     """Play 16-bit mono chunks from any iterator as one utterance; returns when it was heard.
 
     `on_heard` is told the position (s) twenty times a second. None is returned when `chunks` held

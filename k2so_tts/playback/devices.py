@@ -76,12 +76,12 @@ class Device(Protocol):
 
 
 def open_device(
-    specification: str, block_frames: int = 0, latency: float = 0.0, hardships: int = 0
+    specification: str, block_frames: int = 0, latency: float = 0.0, latency_step: int = 0
 ) -> Device:
     """The device that a specification names, not started yet.
 
     A sound device is asked to hold `latency` seconds of sound (0: as little as it can). The more
-    `hardships` it has been through, the more it is given: a buffer that is shorter than its
+    `latency_step` it has been through, the more it is given: a buffer that is shorter than its
     server's cycle never plays.
 
     Raises:
@@ -92,7 +92,7 @@ def open_device(
         return ClockedDevice()
     if kind == "wav":
         return WavDevice(path)
-    return SoundDevice(specification, block_frames, latency, hardships)
+    return SoundDevice(specification, block_frames, latency, latency_step)
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class SoundDevice:
         specification: str,
         block_frames: int = 0,
         latency: float = 0.0,
-        hardships: int = 0,
+        latency_step: int = 0,
     ) -> None:
         portaudio = _portaudio()
         found = _find(specification, output_devices())
@@ -256,7 +256,7 @@ class SoundDevice:
                     channels=self.channels,
                     dtype="float32",
                     blocksize=block_frames,
-                    latency=suggested_latency(latency, hardships),
+                    latency=suggested_latency(latency, latency_step),
                     callback=self._callback,
                 )
             except portaudio.PortAudioError as error:
@@ -338,11 +338,11 @@ def _within(seconds: float, action: Callable[[], None]) -> bool:
     return not thread.is_alive()
 
 
-def suggested_latency(wanted: float, hardships: int) -> float:
+def suggested_latency(wanted: float, latency_step: int) -> float:
     """Seconds PortAudio is asked to hold: what is wanted, or one step more for each hardship."""
     wanted = wanted or _LATENCIES[0]
     steps = [wanted, *(latency for latency in _LATENCIES if latency > wanted)]
-    return steps[min(hardships, len(steps) - 1)]
+    return steps[min(latency_step, len(steps) - 1)]
 
 
 def _get_realtime() -> bool:

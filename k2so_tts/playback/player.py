@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from k2so_tts.audio import AudioFormat, Samples, frames_to_ns
-from k2so_tts.playback.buffer import FADE_SECONDS, JitterBuffer, State
-from k2so_tts.playback.convert import Converter, map_channels
-from k2so_tts.playback.output import Output
-from k2so_tts.playback.report import Listener, Passage, Reporter
+from k2so_tts.playback.converter import Converter, map_channels
+from k2so_tts.playback.device_supervisor import DeviceSupervisor
+from k2so_tts.playback.jitter_buffer import FADE_SECONDS, JitterBuffer, State
+from k2so_tts.playback.playhead import Listener, PlayheadReporter, RenderedBlock
 from k2so_tts.playback.timeline import Timeline
 
 _logger = logging.getLogger(__name__)
@@ -139,8 +139,8 @@ class Player:
         self._active: list[Track] = []
         self._gain = settings.volume
         self._scratch = np.zeros((0, 0), np.float32)
-        self._reporter = Reporter(listener, self, clock)
-        self.output = Output(
+        self._reporter = PlayheadReporter(listener, self, clock)
+        self.output = DeviceSupervisor(
             settings.device,
             settings.block_frames,
             settings.device_latency,
@@ -229,7 +229,7 @@ class Player:
             self._command(self._stop_all)
         self.output.wake()
 
-    def settle(self, track: Track) -> None:
+    def utterance_ended(self, track: Track) -> None:
         """An utterance is over: the next of its source starts as deep as this one had to be."""
         calm = track.buffer.underruns == 0
         track.source.depth = self.prebuffer_chunks if calm else track.buffer.depth
@@ -440,7 +440,7 @@ class Player:
             track.complete = False
             track.buffer.end(0)
             self._reporter.add(
-                Passage(track, at, at, track.rate, track.buffer.position, 0, False, True)
+                RenderedBlock(track, at, at, track.rate, track.buffer.position, 0, False, True)
             )
 
     def _run_commands(self) -> None:
@@ -487,7 +487,7 @@ class Player:
         ends = buffer.state is State.ENDED
         if frames or ends:
             self._reporter.add(
-                Passage(
+                RenderedBlock(
                     track,
                     heard_at + offset / track.rate,
                     heard_at + used / track.rate,

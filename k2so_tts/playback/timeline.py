@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from k2so_tts.audio import AudioFormat, Samples, frames_to_ns, ns_to_frames
-from k2so_tts.playback.buffer import FADE_SECONDS, fade_in, fade_out
+from k2so_tts.playback.jitter_buffer import FADE_SECONDS, fade_in, fade_out
 
 _LATE_IN_A_ROW = 3
 

@@ -18,10 +18,10 @@ from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool, Trigger
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.metrics import Heard
+from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback.player import Player, PlayerSettings
-from k2so_tts.ros.clocks import StampClocks, describe_offset
-from k2so_tts.ros.diagnostics import Diagnostics, Figure, Health
+from k2so_tts.ros.clock_offset import StampClocks, describe_offset
+from k2so_tts.ros.diagnostics import Diagnostics, RollingMetric, StatusReport
 from k2so_tts.ros.messages import (
     SAMPLE_FIELDS,
     AudioStamped,
@@ -110,9 +110,9 @@ class AudioPlayer(Node):
         super().__init__("audio_player")
         self._settings = Parameters(self, PARAMETERS)
         self._refused = 0
-        self._last: Heard | None = None
-        self._latency = Figure("perceived_latency_ms", 1000)
-        self._buffering = Figure("buffering_ms", 1000)
+        self._last: PlaybackStats | None = None
+        self._latency = RollingMetric("perceived_latency_ms", 1000)
+        self._buffering = RollingMetric("buffering_ms", 1000)
         self._clocks = StampClocks()
         self._clock_offset_ns = 0
         self._senders: OrderedDict[str, Hashable] = OrderedDict()
@@ -124,7 +124,7 @@ class AudioPlayer(Node):
         self._playhead = self.create_publisher(TimeReference, "playhead", playhead_qos())
         self._buffered = self.create_publisher(Float32, "~/buffered_ms", 10)
         self._is_speaking = self.create_publisher(Bool, "is_speaking", state_qos())
-        self._diagnostics = Diagnostics(self, self._examine)
+        self._diagnostics = Diagnostics(self, self._collect)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(SetBool, "~/mute", self._on_mute)
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -231,7 +231,7 @@ class AudioPlayer(Node):
     def on_speaking(self, speaking: bool) -> None:
         self._is_speaking.publish(Bool(data=speaking))
 
-    def on_utterance(self, heard: Heard) -> None:
+    def on_utterance(self, heard: PlaybackStats) -> None:
         self._last = heard
         self._clock_offset_ns = self._clocks.offset_ns(heard.source)
         latency_s = None
@@ -258,8 +258,8 @@ class AudioPlayer(Node):
         if "device" in changes:
             player.output.change(changes["device"])
 
-    def _examine(self) -> Health:
-        health = Health()
+    def _collect(self) -> StatusReport:
+        health = StatusReport()
         output, counters = self._player.output, self._player.counters
         health.values.update(
             device=output.device.name,
@@ -287,10 +287,10 @@ class AudioPlayer(Node):
             )
         if self._clock_offset_ns:
             health.values["publisher_clock_offset_ms"] = self._clock_offset_ns / 1e6
-        self._judge(health)
+        self._assess(health)
         return health
 
-    def _judge(self, health: Health) -> None:
+    def _assess(self, health: StatusReport) -> None:
         if self._player.output.error is not None:
             health.errors.append(f"no sound: {self._player.output.error}")
         if self._latency.last is not None:

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
+from k2so_tts.ros.errors import REFUSALS, reason
 from k2so_tts.ros.messages import (
     TTS,
     AudioStamped,
@@ -26,7 +27,6 @@ from k2so_tts.ros.messages import (
     speech_qos,
     to_nanoseconds,
 )
-from k2so_tts.ros.refusals import REFUSALS, reason
 
 _STATUS = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",

@@ -15,7 +15,7 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 PERIOD_SECONDS = 1.0
 
 
-class Figure:
+class RollingMetric:
     """A quantity that is measured once per utterance: the last value, and those before it.
 
     `name` has the unit in it, `scale` is that many units per unit of what is added.
@@ -41,7 +41,7 @@ class Figure:
 
 
 @dataclass
-class Health:
+class StatusReport:
     """What a node has to say: values by key, what is wrong, the worst first, and what else a
     reader has to know of them.
     """
@@ -73,15 +73,15 @@ class Health:
 class Diagnostics:
     """Publishes what `examine` finds."""
 
-    def __init__(self, node: Node, examine: Callable[[], Health]) -> None:
+    def __init__(self, node: Node, examine: Callable[[], StatusReport]) -> None:
         self._node = node
-        self._examine = examine
+        self._collect = examine
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         node.create_timer(PERIOD_SECONDS, self.publish)
 
     def publish(self) -> None:
         """Publish now, in the executor's thread."""
-        health = self._examine()
+        health = self._collect()
         status = DiagnosticStatus()
         status.name = f"{self._node.get_fully_qualified_name()}: speech"
         status.hardware_id = self._node.get_fully_qualified_name().lstrip("/")

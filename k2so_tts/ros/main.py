@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from k2so_tts.engines import EngineError
-from k2so_tts.engines.memory import share_one_heap
 from k2so_tts.playback.devices import DeviceError
+from k2so_tts.processes import share_one_heap
 from k2so_tts.settings import SettingError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _run(name: str, make: Callable[[], SpeakServer | AudioPlayer]) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
-    from k2so_tts.ros.refusals import REFUSALS, reason
+    from k2so_tts.ros.errors import REFUSALS, reason
 
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from k2so_tts.audio import CHUNK_FRAMES
-from k2so_tts.engines.phrases import MIB
-from k2so_tts.ros.goals import ABORT, QUEUE, REJECT, REPLACE, WAIT
-from k2so_tts.segments import CUTS, WORD
+from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.settings import Setting
+from k2so_tts.synthesis.phrase_cache import MIB
+from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 
 RATE = (0.25, 4.0)
 VOLUME = (0.0, 1.0)
@@ -56,7 +56,7 @@ PARAMETERS = (
         WORD,
         "Where a text may be cut for an engine that makes one segment at a time, to be heard "
         "early: between words, at clauses, or at sentences only, which sounds best.",
-        choices=CUTS,
+        choices=SEGMENTATIONS,
         live=True,
     ),
     Setting(

@@ -19,10 +19,9 @@ from std_srvs.srv import Trigger
 
 from k2so_tts.audio import Chunk, Pcm
 from k2so_tts.engines import EngineError, UnknownVoice
-from k2so_tts.metrics import Spoken
-from k2so_tts.ros.clocks import SenderClock, describe_offset
-from k2so_tts.ros.diagnostics import Diagnostics, Figure, Health
-from k2so_tts.ros.goals import QUEUE, REJECT, Outcome, QueueSettings, SpeechQueue
+from k2so_tts.metrics import SynthesisStats
+from k2so_tts.ros.clock_offset import SenderClock, describe_offset
+from k2so_tts.ros.diagnostics import Diagnostics, RollingMetric, StatusReport
 from k2so_tts.ros.messages import (
     TTS,
     AudioStamped,
@@ -34,13 +33,14 @@ from k2so_tts.ros.messages import (
     to_nanoseconds,
 )
 from k2so_tts.ros.parameters import Parameters
+from k2so_tts.ros.queue_thread import QueueThread
 from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
-from k2so_tts.ros.speaker import Speaker
-from k2so_tts.ros.speech import Speech
-from k2so_tts.ros.voices import Voices, engine_parameters, fallback_of
+from k2so_tts.ros.speech_queue import QUEUE, REJECT, Outcome, QueueSettings, SpeechQueue
+from k2so_tts.ros.utterance import Utterance
+from k2so_tts.ros.voice_selection import VoiceSelector, engine_parameters, fallback_of
 from k2so_tts.settings import brief
-from k2so_tts.synthesis import Synthesis
-from k2so_tts.text import TextStream, clean
+from k2so_tts.synthesis.synthesis import Synthesis
+from k2so_tts.text.stream import TextStream, clean
 
 _JOIN_SECONDS = 2.0
 _DELIVER_SECONDS = 1.0
@@ -81,7 +81,7 @@ class SpeakServer(Node):
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)
         self._settings.declare(engine_parameters(self._settings.values))
-        self._voices = Voices(
+        self._voices = VoiceSelector(
             self._settings.values, on_fault=self._on_engine_fault, on_ready=self._on_engine_ready
         )
         self._spoken_by = ""
@@ -92,14 +92,14 @@ class SpeakServer(Node):
         self._frame_id = self.get_fully_qualified_name()
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._rejected = 0
-        self._last: Spoken | None = None
+        self._last: SynthesisStats | None = None
         self._players_told = 0
-        self._latency = Figure("perceived_latency_ms", 1000)
-        self._first_chunk = Figure("time_to_first_chunk_ms", 1000)
-        self._real_time_factor = Figure("real_time_factor")
+        self._latency = RollingMetric("perceived_latency_ms", 1000)
+        self._first_chunk = RollingMetric("time_to_first_chunk_ms", 1000)
+        self._real_time_factor = RollingMetric("real_time_factor")
         self._player_clock: SenderClock | None = None
         self._player_participant = b""
-        self._speaker = Speaker(self, _queue_settings(self._settings.values))
+        self._queue_thread = QueueThread(self, _queue_settings(self._settings.values))
         self._settings.on_change(self._apply)
 
         self._audio = self.create_publisher(AudioStamped, "audio", speech_qos())
@@ -108,8 +108,8 @@ class SpeakServer(Node):
         self.create_subscription(String, "say_stream", self._on_piece, 100)
         self._latency_topic = self.create_publisher(Float32, "~/perceived_latency_ms", 10)
         self.create_service(Trigger, "~/stop", self._on_stop)
-        self._diagnostics = Diagnostics(self, self._examine)
-        self._speaker.start()
+        self._diagnostics = Diagnostics(self, self._collect)
+        self._queue_thread.start()
         self._action = ActionServer(
             self,
             TTS,
@@ -128,7 +128,7 @@ class SpeakServer(Node):
 
     def close(self) -> None:
         """End every goal with what was heard of it, deliver the results, join every thread."""
-        self._speaker.close("speak_server is shutting down")
+        self._queue_thread.close("speak_server is shutting down")
         deadline = time.monotonic() + _DELIVER_SECONDS
         while self._goals and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -190,17 +190,17 @@ class SpeakServer(Node):
         key = bytes(handle.goal_id.uuid)
         self._goals[key] = _Goal(handle, Future())
         text = clean(goal.text)
-        manner = self._voices.manner(goal.language, goal.rate, goal.volume)
-        speech = Speech(key, text, manner, time.monotonic(), self.now_ns(), goal.language)
+        options = self._voices.options(goal.language, goal.rate, goal.volume)
+        utterance = Utterance(key, text, options, time.monotonic(), self.now_ns(), goal.language)
         if text:
-            self._speaker.post(lambda queue: queue.submit(speech))
+            self._queue_thread.post(lambda queue: queue.submit(utterance))
         else:
-            self.begin(speech)
-            self.finish(speech, Outcome.SUCCEEDED, "", None)
+            self.begin(utterance)
+            self.finish(utterance, Outcome.SUCCEEDED, "", None)
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         key = bytes(handle.goal_id.uuid)
-        self._speaker.post(lambda queue: queue.cancel(key))
+        self._queue_thread.post(lambda queue: queue.cancel(key))
         return CancelResponse.ACCEPT
 
     async def _execute(self, handle: Any) -> Any:
@@ -222,7 +222,7 @@ class SpeakServer(Node):
     def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
         self._player_participant = _participant_of(info)
         stamp_ns = to_nanoseconds(message.time_ref)
-        self._speaker.post(lambda queue: queue.playhead(stamp_ns, message.source))
+        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source))
         if self._player_clock is None:
             self._player_clock = SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())
@@ -230,12 +230,12 @@ class SpeakServer(Node):
     def _on_speaking(self, message: Bool, info: Mapping[str, Any]) -> None:
         self._player_participant = _participant_of(info)
         if not message.data:  # a player's first word; the last one of one that dies may be true
-            self._speaker.post(SpeechQueue.player_seen)
+            self._queue_thread.post(SpeechQueue.player_seen)
         if self.players() != self._players_told:
             self._diagnostics.publish()
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._speaker.post(lambda queue: queue.stop("stopped by ~/stop"))
+        self._queue_thread.post(lambda queue: queue.stop("stopped by ~/stop"))
         response.success = True
         return response
 
@@ -270,9 +270,9 @@ class SpeakServer(Node):
             self.get_logger().warning(f"streamed text refused: {refusal}")
             stream.cancel()
             return stream
-        manner = self._voices.manner("", 1.0, 1.0)
-        speech = Speech(stream, stream, manner, time.monotonic(), self.now_ns())
-        self._speaker.post(lambda queue: queue.submit(speech))
+        options = self._voices.options("", 1.0, 1.0)
+        utterance = Utterance(stream, stream, options, time.monotonic(), self.now_ns())
+        self._queue_thread.post(lambda queue: queue.submit(utterance))
         return stream
 
     # What goes out, in the speaker's thread (see goals.Port).
@@ -297,23 +297,23 @@ class SpeakServer(Node):
             self.get_subscriptions_info_by_topic("audio"),
         )
 
-    def synthesise(self, speech: Speech) -> Synthesis:
-        talker, manner = self._voices.begin(speech.language, speech.manner)
+    def synthesise(self, utterance: Utterance) -> Synthesis:
+        engine, options = self._voices.begin(utterance.language, utterance.options)
         synthesis = Synthesis(
-            talker,
-            speech.text,
-            manner,
+            engine,
+            utterance.text,
+            options,
             chunk_frames=self._settings["chunk_frames"],
             streaming=self._settings["streaming"],
-            relief=partial(self._voices.relieve, speech.language, speech.manner),
-            on_change=self._speaker.wake,
+            fail_over=partial(self._voices.fail_over, utterance.language, utterance.options),
+            on_change=self._queue_thread.wake,
         )
         self._working = {work for work in self._working if not work.join(0.0)} | {synthesis}
         synthesis.start()
         return synthesis
 
-    def begin(self, speech: Speech) -> None:
-        goal = self._goals.get(speech.key)
+    def begin(self, utterance: Utterance) -> None:
+        goal = self._goals.get(utterance.key)
         if goal is not None and not goal.begun:
             goal.begun = True
             goal.handle.execute()
@@ -321,20 +321,20 @@ class SpeakServer(Node):
     def publish(self, stamp_ns: int, pcm: Pcm, rate: int) -> None:
         self._audio.publish(to_message(stamp_ns, pcm, rate, self._frame_id))
 
-    def audible(self, speech: Speech, chunk: Chunk) -> None:
-        goal = self._goals.get(speech.key)
+    def audible(self, utterance: Utterance, chunk: Chunk) -> None:
+        goal = self._goals.get(utterance.key)
         if goal is not None:
-            stamp_ns = speech.stamp_ns(chunk.start)
-            audio = to_message(stamp_ns, chunk.pcm, speech.rate, self._frame_id)
+            stamp_ns = utterance.stamp_ns(chunk.start)
+            audio = to_message(stamp_ns, chunk.pcm, utterance.rate, self._frame_id)
             goal.handle.publish_feedback(TTS.Feedback(audio=audio))
 
-    def finish(self, speech: Speech, outcome: Outcome, text: str, reason: str | None) -> None:
+    def finish(self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None) -> None:
         self._outcomes[outcome] += 1
-        spoken = speech.spoken()
-        if speech.synthesis is not None and speech.sent:
-            self._spoken_by = speech.synthesis.talker.name
-        if outcome is Outcome.SUCCEEDED and speech.synthesis is not None and speech.sent:
-            self._voices.pool.spoke(speech.synthesis.talker)
+        spoken = utterance.spoken()
+        if utterance.synthesis is not None and utterance.sent:
+            self._spoken_by = utterance.synthesis.talker.name
+        if outcome is Outcome.SUCCEEDED and utterance.synthesis is not None and utterance.sent:
+            self._voices.supervisor.spoke(utterance.synthesis.talker)
             self._last = spoken
             self._latency.add(spoken.perceived_latency_s)
             self._first_chunk.add(spoken.first_chunk_s)
@@ -343,10 +343,10 @@ class SpeakServer(Node):
                 self._latency_topic.publish(Float32(data=self._latency.last))
         if reason is not None:
             self.get_logger().warning(f"ended after {brief(text)}: {reason}")
-        goal = self._goals.get(speech.key)
+        goal = self._goals.get(utterance.key)
         if goal is not None:
             goal.result.set_result((outcome, text))
-            self.begin(speech)
+            self.begin(utterance)
             if self.executor is not None:
                 self.executor.wake()
 
@@ -357,13 +357,13 @@ class SpeakServer(Node):
             self._faults[name] = message
             self.get_logger().error(message)
 
-    def abandon_engine(self, speech: Speech, reason: str) -> bool:
-        assert speech.synthesis is not None
+    def abandon_engine(self, utterance: Utterance, reason: str) -> bool:
+        assert utterance.synthesis is not None
         try:
-            self._voices.pool.leave(speech.synthesis.talker)
+            self._voices.supervisor.abandon(utterance.synthesis.talker)
         except EngineError as error:
             self.fault("engine", str(error))
-        return speech.synthesis.leave_engine(EngineError(reason))
+        return utterance.synthesis.abandon_engine(EngineError(reason))
 
     # What comes from the engine, in a thread of its own.
 
@@ -382,10 +382,10 @@ class SpeakServer(Node):
         settings = {**self._settings.values, **changes}
         self._voices.configure(settings)
         queue_settings = _queue_settings(settings)
-        self._speaker.post(lambda queue: setattr(queue, "settings", queue_settings))
+        self._queue_thread.post(lambda queue: setattr(queue, "settings", queue_settings))
 
-    def _examine(self) -> Health:
-        health = Health()
+    def _collect(self) -> StatusReport:
+        health = StatusReport()
         last = self._last
         values = health.values
         values.update(self._voices.figures(), spoken_by=self._spoken_by)
@@ -400,10 +400,10 @@ class SpeakServer(Node):
             values["duration_s"] = last.duration_s
         if self._player_clock is not None:
             values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6
-        self._judge(health)
+        self._assess(health)
         return health
 
-    def _judge(self, health: Health) -> None:
+    def _assess(self, health: StatusReport) -> None:
         health.errors += self._faults.values()
         self._voices.judge(health)
         if self._latency.last is not None:

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from conftest import STEADY
 from rosgraph_msgs.msg import Clock
+from support.hearing import as_heard, check_heard, whole
 from support.recording import retake
 from support.ros import SUCCEEDED, Goal, Observer, running
 from support.sound import SoundServer
-from test_hearing import as_heard, check_heard, whole
 
 from k2so_tts.audio import NANOSECONDS, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds, to_time
@@ -173,7 +173,7 @@ def check_steps(
     observer: Observer, sound_server: SoundServer, clock: WallClock | SimulatedClock
 ) -> None:
     """In mid-sentence the clock is set; that sentence and the next one are heard whole."""
-    settle = sound_server.rate // 2
+    utterance_ended = sound_server.rate // 2
     cuts = [0]
     with sound_server.record() as recording:
         recording.lost_frames()
@@ -185,7 +185,7 @@ def check_steps(
             observer.wait_for_end(goal)
             assert (goal.status, goal.text) == (SUCCEEDED, TEXT)
             observer.wait(lambda: not observer.speaking[-1][1])
-            cuts.append(recording.wait_for_frames(recording.frames + settle, 10))
+            cuts.append(recording.wait_for_frames(recording.frames + utterance_ended, 10))
             check_stamps(observer, None if step else clock.now_ns)
         samples = recording.whole()[:, 0]
     expected = as_heard(whole(TEXT), sound_server.rate)

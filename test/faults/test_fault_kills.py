@@ -29,13 +29,13 @@ import pytest
 from conftest import STEADY, STEADY_CYCLE
 from numpy.typing import NDArray
 from support.compare import Mono, align, find_speech, piece_of
+from support.hearing import as_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, STOP_SECONDS, SUCCEEDED, Observer, own_domain, running, start
 from support.sound import SoundServer
-from test_hearing import as_heard, whole
 
 from k2so_tts.audio import CHUNK_FRAMES
-from k2so_tts.ros.goals import PLAYER_SILENCE_SECONDS
+from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "20"))

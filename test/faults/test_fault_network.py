@@ -19,15 +19,15 @@ import pytest
 from conftest import STEADY, STEADY_CYCLE
 from numpy.typing import NDArray
 from support.compare import align, find_speech
+from support.hearing import SENTENCE, as_heard, check_heard, whole
 from support.network import ENVIRONMENT, Host, alone, connected_hosts, why_no_hosts
 from support.recording import Recording, retake
 from support.ros import ABORTED, SUCCEEDED, TIMEOUT, Goal, Observer, running
 from support.sound import SoundServer
-from test_hearing import SENTENCE, as_heard, check_heard, whole
 
 from k2so_tts.audio import Pcm, ns_to_frames
-from k2so_tts.ros.goals import PLAYER_SILENCE_SECONDS
 from k2so_tts.ros.messages import to_nanoseconds
+from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
 
 Sound = NDArray[np.float32]
 

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
+from support.policy import NODES, policy_file
 from support.ros import TIMEOUT, Observer, running
 
 from k2so_tts.ros.client import SpeechClient
 
-NODES = ("speak_server", "audio_player", "speech_client")
 RULES = {
     "topics": ("topic", ("publish", "subscribe")),
     "services": ("service", ("request", "reply")),
@@ -34,12 +34,6 @@ class Right(NamedTuple):
 
     verb: str
     name: str
-
-
-def policy_file() -> Path:
-    """The policy as it is installed."""
-    share = Path(os.environ["AMENT_PREFIX_PATH"].split(":")[0]) / "share" / "k2so_tts"
-    return share / "config" / "sros2_policy.xml"
 
 
 def policy() -> ET.Element:

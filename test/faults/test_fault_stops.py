@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import psutil
 from conftest import STEADY
 from support.compare import Mono, align, find_speech, piece_of
+from support.hearing import as_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, SUCCEEDED, Observer, running
 from support.sound import SoundServer
-from test_hearing import as_heard, whole
 
 STOPPED_SECONDS = 3.0
 TEXT = (

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from audio_common_msgs.msg import AudioStamped
+from support.policy import NODES, policy_file
 from support.ros import SUCCEEDED, TIMEOUT, Observer, publish_hum, running
-from test_fault_security import NODES, policy_file
 
 from k2so_tts.audio import NANOSECONDS
 from k2so_tts.ros.messages import speech_qos

@@ -26,9 +26,8 @@ from hypothesis import strategies as st
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
-from support.ros import SUCCEEDED, Observer, publish_hum, running
-from test_messages import CODES, FIELDS
-from test_player import NOTHING, Bench, sine, sounding
+from support.ros import CODES, FIELDS, SUCCEEDED, Observer, publish_hum, running
+from support.simulated_player import EMPTY, SimulatedPlayer, sine, sounding
 
 from k2so_tts.audio import NANOSECONDS, AudioFormat
 from k2so_tts.playback import PlayerSettings
@@ -140,7 +139,7 @@ def test_any_message_is_a_chunk_or_refused_and_the_player_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
-    bench = Bench(PlayerSettings())
+    bench = SimulatedPlayer(PlayerSettings())
     memory, taken = peak_memory(), 0
     for seed in range(SEED, SEED + CASES):
         with naming(seed):
@@ -161,7 +160,7 @@ def test_any_message_is_a_chunk_or_refused_and_the_player_goes_on(
     assert_is_heard(bench)
 
 
-def check_bounds(bench: Bench) -> None:
+def check_bounds(bench: SimulatedPlayer) -> None:
     player = bench.player
     assert player.buffered_seconds <= 3 * player.max_buffer
     assert len(player._sources) <= player_module._MOST_SOURCES
@@ -170,7 +169,7 @@ def check_bounds(bench: Bench) -> None:
     bench.playheads.clear()
 
 
-def assert_is_heard(bench: Bench) -> None:
+def assert_is_heard(bench: SimulatedPlayer) -> None:
     """Whatever came before, a normal utterance is then heard, to the sample."""
     bench.player.stop()
     bench.hear_all()
@@ -183,7 +182,7 @@ def assert_is_heard(bench: Bench) -> None:
 @given(st.randoms(use_true_random=False, note_method_calls=False), st.integers(1, 30))
 def test_any_few_messages_leave_a_player_that_plays(rng: random.Random, count: int) -> None:
     """As above, with hypothesis, which finds the shortest sequence that fails."""
-    bench = Bench(PlayerSettings())
+    bench = SimulatedPlayer(PlayerSettings())
     for _ in range(count):
         message = random_message(rng)
         received = decoded(message)
@@ -197,7 +196,7 @@ def test_any_few_messages_leave_a_player_that_plays(rng: random.Random, count: i
 
 def test_a_chunk_that_is_longer_than_may_be_held_is_refused() -> None:
     """Before it is converted, which would take a multiple of it."""
-    bench = Bench(PlayerSettings(max_buffer=2.0))
+    bench = SimulatedPlayer(PlayerSettings(max_buffer=2.0))
     assert not bench.send(np.zeros((2 * 8000 + 1, 1), np.float32), rate=8000)
     assert bench.player.counters.overflow_frames == 2 * 8000 + 1
     assert bench.send(np.zeros((2 * 8000, 1), np.float32), rate=8000, frame=2 * 8000 + 1)
@@ -205,8 +204,8 @@ def test_a_chunk_that_is_longer_than_may_be_held_is_refused() -> None:
 
 def test_no_more_utterances_wait_than_can_be_afforded() -> None:
     """Each has a resampler of its own, of half a megabyte."""
-    bench = Bench(PlayerSettings())
-    bench.send(NOTHING, source="head")  # its utterances end with a marker: it is waited for
+    bench = SimulatedPlayer(PlayerSettings())
+    bench.send(EMPTY, source="head")  # its utterances end with a marker: it is waited for
     bench.send(sine(100, rate=8000), source="head", rate=8000)
     bench.render()
     memory = peak_memory()

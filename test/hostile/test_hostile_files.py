@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from k2so_tts.engines import NORMAL, EngineError, EngineUnavailable, create_engine, espeak_process
-from k2so_tts.engines.cache import cached_arrays
-from k2so_tts.engines.espeak_process import LENGTH, MOST_BYTES, RECORD
-from k2so_tts.engines.process import LibraryProcess
+from k2so_tts.engines import NORMAL, EngineError, EngineUnavailable, create_engine
+from k2so_tts.engines.espeak import worker
+from k2so_tts.engines.espeak.engine import LIBRARY
+from k2so_tts.engines.toolkit.disk_cache import cached_arrays
+from k2so_tts.engines.toolkit.worker_client import WorkerClient, worker_command
+from k2so_tts.engines.toolkit.worker_protocol import LENGTH, MOST_BYTES, RECORD
 
 SEED = int(os.environ.get("HOSTILE_SEED", "0"))
 DAMAGES = 500
@@ -96,7 +98,7 @@ def test_where_a_directory_is_in_the_place_nothing_is_kept(file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["b.npz"]
 
 
-def process(answer: bytes, *, ready: bytes = RECORD.pack(b"R", 5) + b"22050") -> LibraryProcess:
+def process(answer: bytes, *, ready: bytes = RECORD.pack(b"R", 5) + b"22050") -> WorkerClient:
     """A library's process that has gone mad: answers the first request with `answer`."""
     script = (
         "import socket, sys\n"
@@ -109,7 +111,7 @@ def process(answer: bytes, *, ready: bytes = RECORD.pack(b"R", 5) + b"22050") ->
         "connection.sendall(bytes(1 << 20))\n"
     )
     command = [sys.executable, "-I", "-S", "-c", script]
-    return LibraryProcess("mad", command, "", start_seconds=10.0, stall_seconds=1.0)
+    return WorkerClient("mad", command, "", start_seconds=10.0, stall_seconds=1.0)
 
 
 @pytest.mark.parametrize("size", [MOST_BYTES + 1, 2**32 - 1])
@@ -137,8 +139,7 @@ def test_an_error_that_is_no_text_is_one_all_the_same() -> None:
 def control() -> Iterator[socket.socket]:
     """The real process of espeak-ng, as it is started, and who asks it."""
     ours, theirs = socket.socketpair()
-    script = str(Path(espeak_process.__file__))
-    command = [sys.executable, "-I", "-S", script, "libespeak-ng.so.1", str(theirs.fileno())]
+    command = [*worker_command(worker.__name__, LIBRARY), str(theirs.fileno())]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as child, ours:
         theirs.close()
         ours.settimeout(10)

@@ -21,7 +21,7 @@ from std_srvs.srv import Trigger
 from support.ros import CANCELED, SUCCEEDED, Observer, running
 
 from k2so_tts.engines import NORMAL, create_engine
-from k2so_tts.text import clean
+from k2so_tts.text.stream import clean
 
 NORMAL_TEXT = "All is well."
 MOST_GROWTH = 200 << 20
@@ -167,7 +167,7 @@ def test_a_text_is_only_spoken(sandbox: Sandbox) -> None:
         assert goal.status in (SUCCEEDED, CANCELED), name
         assert clean(text).startswith(goal.text), name
         for command in sandbox.commands():
-            assert "espeak_process.py" in command, (name, command)
+            assert "k2so_tts.engines.espeak.worker" in command, (name, command)
     sandbox.is_well()
     assert sandbox.files() == files
     assert sandbox.events()[events:] == []
@@ -179,7 +179,7 @@ def test_the_witness_sees(sandbox: Sandbox) -> None:
     """It told of the one program that a server does start, by an argument list."""
     started = [arguments for event, arguments in sandbox.events() if event == "subprocess.Popen"]
     assert started
-    assert all("espeak_process.py" in arguments for arguments in started)
+    assert all("k2so_tts.engines.espeak.worker" in arguments for arguments in started)
     assert "os.system" not in dict(sandbox.events())
 
 

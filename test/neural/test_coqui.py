@@ -37,9 +37,8 @@ from k2so_tts.engines import (
     create_engine,
     streams,
 )
-from k2so_tts.engines.blocks import to_pcm
-from k2so_tts.engines.coqui import CoquiEngine
-from k2so_tts.engines.coqui_models import (
+from k2so_tts.engines.coqui.engine import CoquiEngine
+from k2so_tts.engines.coqui.models import (
     Vits,
     _Half,
     _Int8,
@@ -47,8 +46,9 @@ from k2so_tts.engines.coqui_models import (
     decoder_reach,
     load_files,
 )
-from k2so_tts.engines.talker import Talker
-from k2so_tts.synthesis import Manner, Synthesis
+from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again."
 WORD = "hello."
@@ -196,7 +196,7 @@ def test_a_text_of_any_length_is_taken_piece_by_piece(vits: CoquiEngine) -> None
 
 
 def test_a_cancel_ends_the_work(vits: CoquiEngine) -> None:
-    synthesis = Synthesis(Talker(vits), "word " * 2000, Manner(vits.default_voice))
+    synthesis = Synthesis(LoadedEngine(vits), "word " * 2000, SynthesisOptions(vits.default_voice))
     synthesis.start()
     assert synthesis.wait(PATIENCE)
     synthesis.cancel()

@@ -30,7 +30,7 @@ from k2so_tts.engines import (
     Voice,
     create_engine,
 )
-from k2so_tts.engines.piper import PiperEngine
+from k2so_tts.engines.piper.engine import PiperEngine
 
 TEXT = "The quick brown fox jumps over the lazy dog. It does so again and again!"
 PATIENCE = 30.0

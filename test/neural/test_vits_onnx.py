@@ -21,9 +21,9 @@ from TTS.utils.synthesizer import Synthesizer
 
 from k2so_tts.audio import CHUNK_FRAMES, Pcm
 from k2so_tts.engines import NORMAL, EngineUnavailable, Prosody, create_engine
-from k2so_tts.engines.blocks import to_pcm
-from k2so_tts.engines.coqui import CoquiEngine
-from k2so_tts.engines.vits_onnx import OnnxVits
+from k2so_tts.engines.coqui.engine import CoquiEngine
+from k2so_tts.engines.coqui.vits_onnx import OnnxVits
+from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.settings import SettingError
 
 TEXT = "the quick brown fox jumps over the lazy dog, again and again."

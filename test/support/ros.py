@@ -31,7 +31,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Bool
 
-from k2so_tts.audio import NANOSECONDS, NOTHING
+from k2so_tts.audio import EMPTY_PCM, NANOSECONDS
 from k2so_tts.ros.client import ask
 from k2so_tts.ros.messages import (
     request_qos,
@@ -48,6 +48,17 @@ TIMEOUT = 30.0
 STOP_SECONDS = 5.0
 MOST_DOMAINS = 101
 """Further ones have ports that Linux hands out to anybody (docs.ros.org, "The ROS_DOMAIN_ID")."""
+
+
+CODES = {
+    "float32_data": "f",
+    "int32_data": "i",
+    "int16_data": "h",
+    "int8_data": "b",
+    "uint8_data": "B",
+}
+FIELDS = {1: "float32_data", 2: "int32_data", 8: "int16_data", 16: "int8_data", 32: "uint8_data"}
+"""The sample fields of `AudioData` by format, and the type codes of their arrays."""
 
 
 @contextlib.contextmanager
@@ -109,7 +120,7 @@ def publish_hum(publisher: Publisher[AudioStamped], stamp_ns: int, name: str) ->
     """Publish a tenth of a second and its end, as a node of this name; the stamp of the end."""
     end_ns = stamp_ns + NANOSECONDS // 10
     publisher.publish(to_message(stamp_ns, np.ones(800, np.int16), 8000, name))
-    publisher.publish(to_message(end_ns, NOTHING, 8000, name))
+    publisher.publish(to_message(end_ns, EMPTY_PCM, 8000, name))
     return end_ns
 
 

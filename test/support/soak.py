@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from k2so_tts.audio import NOTHING, Pcm, frames_to_ns
-from k2so_tts.playback.buffer import FADE_SECONDS
+from k2so_tts.audio import EMPTY_PCM, Pcm, frames_to_ns
+from k2so_tts.playback.jitter_buffer import FADE_SECONDS
 from support.compare import Match, Mono, align, find_speech
 
 WIRE_HZ = 22_050
@@ -65,7 +65,7 @@ class Utterance:
 
     @property
     def pcm(self) -> Pcm:
-        return np.concatenate([NOTHING, *self.pieces])
+        return np.concatenate([EMPTY_PCM, *self.pieces])
 
 
 class Wire:

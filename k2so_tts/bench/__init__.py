@@ -1,0 +1,1 @@
+"""Everything that measures, with and without ROS."""

@@ -1,0 +1,192 @@
+"""Measured without ROS: the engine and the player of this package, and a bare pipe to compare."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from k2so_tts.audio import EMPTY_PCM, Pcm, Samples
+from k2so_tts.bench.utterance import MeasureError, Utterance
+from k2so_tts.engines import Engine
+from k2so_tts.playback import DeviceError, PlayerSettings, play
+from k2so_tts.playback.devices import open_device, output_devices
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+
+_PIPE_SECONDS = 10.0
+_WAV_HEADER = 44
+_READ_BYTES = 8192
+
+
+def choose_device(wanted: str) -> tuple[str, str]:
+    """A device for a measurement, and its name: `null` where `auto` finds none.
+
+    Raises:
+        DeviceError: there is no device of that name.
+    """
+    if wanted != "auto":
+        return wanted, wanted
+    try:
+        devices = output_devices()
+    except DeviceError as error:
+        return "null", f"null ({error})"
+    if not devices:
+        return "null", "null (this machine has no sound device)"
+    default = next((device for device in devices if device.is_default), devices[0])
+    return wanted, default.name
+
+
+@dataclass
+class _Log:
+    """When things happened (s, monotonic)."""
+
+    given_at: float = 0.0
+    chunks: list[tuple[float, Pcm]] = field(default_factory=list)
+    heard: list[tuple[float, float]] = field(default_factory=list)
+
+
+def speak(
+    engine: Engine,
+    text: str,
+    manner: SynthesisOptions,
+    settings: PlayerSettings,
+    *,
+    streaming: bool = True,
+    cut: bool = False,
+) -> tuple[Utterance, Pcm]:
+    """Speak a text on a device that runs already; what was measured, and what was played.
+
+    With `cut` it ends soon after its first frame was heard.
+
+    Raises:
+        EngineError: the engine failed.
+        DeviceError: there is no such device.
+        MeasureError: the text made no sound.
+    """
+    synthesis = Synthesis(LoadedEngine(engine), text, manner, streaming=streaming)
+    log = _Log()
+    heard = play(
+        _noted(synthesis, log, cut=cut),
+        engine.sample_rate,
+        settings,
+        lambda position: log.heard.append((time.monotonic(), position)),
+    )
+    if heard is None or heard.began_at is None:
+        raise MeasureError(f"nothing was heard of {text!r}")
+    since = log.given_at
+    utterance = Utterance(
+        name="streamed" if streaming else "traditional",
+        accepted_s=None,
+        made_s=synthesis.seconds,
+        chunks=tuple((at - since, len(pcm) / synthesis.rate) for at, pcm in log.chunks),
+        heard=((heard.began_at - since, 0.0), *((at - since, told) for at, told in log.heard[1:])),
+        underruns=heard.underruns,
+    )
+    return utterance, np.concatenate([EMPTY_PCM, *(pcm for _, pcm in log.chunks)])
+
+
+def _noted(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
+    """The chunks of a synthesis, each noted as it is handed on. The text is given now."""
+    log.given_at = time.monotonic()
+    for pcm in samples_of(synthesis):
+        if len(pcm):
+            log.chunks.append((time.monotonic(), pcm))
+            yield pcm
+        if cut and log.heard:
+            return
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One text spoken traditionally (made whole, then played) and streamed."""
+
+    engine: str
+    traditional: Utterance
+    streamed: Utterance
+    differing: int
+    """Samples in which the two differ, those that only one has included."""
+
+    @property
+    def improvement(self) -> float:
+        """By which share of the traditional time the first audio came sooner."""
+        return 1.0 - self.streamed.first_frame_s / self.traditional.first_frame_s
+
+
+def compare(
+    name: str, engine: Engine, text: str, manner: SynthesisOptions, settings: PlayerSettings
+) -> Comparison:
+    """Speak a text both ways. Raises what `speak` raises."""
+    traditional, whole = speak(engine, text, manner, settings, streaming=False)
+    streamed, pieces = speak(engine, text, manner, settings)
+    common = min(len(whole), len(pieces))
+    differing = np.count_nonzero(whole[:common] != pieces[:common])
+    differing += abs(len(whole) - len(pieces))
+    return Comparison(name, traditional, streamed, int(differing))
+
+
+class BarePipe:
+    """`espeak-ng --stdout` read into a device that runs already: the least that speaking takes.
+
+    What counts is when the first frame is heard, so only what the program gives first is played,
+    as it comes and without resampling.
+
+    Raises:
+        MeasureError: there is no `espeak-ng` program.
+        DeviceError: the device can't be opened.
+    """
+
+    def __init__(self, settings: PlayerSettings) -> None:
+        program = shutil.which("espeak-ng")
+        if program is None:
+            raise MeasureError("the program espeak-ng is missing; 'apt install espeak-ng'")
+        self._command = [program, "--stdin", "--stdout"]
+        self._pending: deque[Samples] = deque()
+        self._heard_at = 0.0
+        self._heard = threading.Event()
+        self._device = open_device(settings.device, settings.block_frames, settings.device_latency)
+        self._device.start(self._render)
+
+    def close(self) -> None:
+        self._device.close()
+
+    def speak(self, text: str) -> float:
+        """Seconds from the start of the program until its first frame leaves the device.
+
+        Raises:
+            MeasureError: nothing was heard of it.
+        """
+        self._heard.clear()
+        given_at = time.monotonic()
+        with subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(text.encode())
+            process.stdin.close()
+            first = process.stdout.read(_READ_BYTES)[_WAV_HEADER:] or process.stdout.read(
+                _READ_BYTES
+            )
+            pcm = np.frombuffer(first[: len(first) // 2 * 2], "<i2")
+            self._pending.append((pcm.astype(np.float32) / 32768.0)[:, np.newaxis])
+            while process.stdout.read(_READ_BYTES):
+                pass
+        if not self._heard.wait(_PIPE_SECONDS):
+            raise MeasureError(f"the bare pipe was not heard for {_PIPE_SECONDS:g} s")
+        return self._heard_at - given_at
+
+    def _render(self, out: Samples, heard_at: float) -> None:
+        out.fill(0.0)
+        if self._pending:
+            samples = self._pending.popleft()
+            frames = min(len(out), len(samples))
+            out[:frames] = samples[:frames]
+            self._heard_at = heard_at
+            self._heard.set()

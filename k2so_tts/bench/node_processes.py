@@ -1,0 +1,70 @@
+"""Robots for measurements: both nodes in processes of their own, in a namespace of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+from k2so_tts.bench.utterance import MeasureError
+
+_STOP_SECONDS = 10.0
+PROGRAMS = ("speak_server", "audio_player")
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Both nodes of a namespace, by their process ids."""
+
+    namespace: str
+    pids: Mapping[str, int]
+
+
+@contextmanager
+def running(
+    namespace: str, server: Mapping[str, object], player: Mapping[str, object]
+) -> Iterator[Robot]:
+    """Start both nodes with some parameters, and end them with the block.
+
+    They listen to this machine alone, unless the environment says otherwise.
+
+    Raises:
+        MeasureError: the package is not installed where ROS looks for it.
+    """
+    processes: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for program, parameters in zip(PROGRAMS, (server, player), strict=True):
+            processes[program] = _start(program, namespace, parameters)
+        yield Robot(namespace, {name: process.pid for name, process in processes.items()})
+    finally:
+        for process in processes.values():
+            process.send_signal(signal.SIGINT)
+        for process in processes.values():
+            _wait(process)
+
+
+def _start(
+    program: str, namespace: str, parameters: Mapping[str, object]
+) -> subprocess.Popen[bytes]:
+    try:
+        prefix = get_package_prefix("k2so_tts")
+    except PackageNotFoundError as error:
+        raise MeasureError("source the workspace that k2so_tts is installed in") from error
+    path = f"{prefix}/lib/k2so_tts/{program}"
+    command = [path, "--ros-args", "-r", f"__ns:={namespace}", "--log-level", "error"]
+    for name, value in parameters.items():
+        command += ["-p", f"{name}:={value}"]
+    return subprocess.Popen(command, env=os.environ, stdin=subprocess.DEVNULL)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,140 @@
+"""Draws where each millisecond of an utterance went; needs matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+
+from k2so_tts.bench.utterance import Utterance
+
+INK, FAINT = "#22313f", "#dfe4e8"
+REQUEST, SYNTHESIS, WIRE = "#8e9aa6", "#d9772f", "#6a51a3"
+BUFFER, DEVICE, HEARD = "#2f8f76", "#177e99", "#2563a8"
+LANES = ("request", "synthesis", "wire", "buffer", "device", "heard")
+"""From top to bottom."""
+_BAR = 0.56
+_ROOM = 1.25
+"""Of the first frame that comes last: what lies after it is shown as well."""
+
+
+def plot(utterances: Sequence[Utterance], prebuffer: int, facts: str, path: Path) -> None:
+    """A row for each utterance, as an image: its beginning in ms on the left, all of it on the
+    right. Playback begins when `prebuffer` chunks are there.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    rows = len(utterances)
+    layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
+    figure = Figure(figsize=(15, 3.1 * rows + 1.4), layout=layout)
+    grid = figure.subplots(rows, 2, squeeze=False, width_ratios=(3, 2))
+    latest_ms = 1000 * max(utterance.first_frame_s for utterance in utterances)
+    for (beginning, whole), utterance in zip(grid, utterances, strict=True):
+        _draw_beginning(beginning, utterance, prebuffer, _ROOM * latest_ms)
+        _draw_whole(whole, utterance)
+    grid[-1][0].set_xlabel("ms after the text was given")
+    grid[-1][1].set_xlabel("s after the text was given")
+    figure.suptitle(
+        "From a text to the loudspeaker", x=0.012, ha="left", size=17, weight="bold", color=INK
+    )
+    figure.supxlabel(
+        facts.replace("\n", "  ·  "), x=0.012, ha="left", size=7.5, color=REQUEST, wrap=True
+    )
+    figure.savefig(path, dpi=110)
+
+
+def _draw_beginning(axes: Any, utterance: Utterance, prebuffer: int, until_ms: float) -> None:
+    """A lane for each step, up to the first frame."""
+    accepted = 1000 * (utterance.accepted_s or 0.0)
+    first_chunk, first_frame = 1000 * utterance.first_chunk_s, 1000 * utterance.first_frame_s
+    enough = 1000 * utterance.chunks[min(prebuffer, len(utterance.chunks)) - 1][0]
+    enough = min(enough, first_frame)
+    made = until_ms if utterance.made_s is None else min(1000 * utterance.made_s, until_ms)
+    for lane, begin, end, colour in (
+        ("request", 0.0, accepted, REQUEST),
+        ("synthesis", accepted, made, SYNTHESIS),
+        ("buffer", first_chunk, enough, BUFFER),
+        ("device", enough, first_frame, DEVICE),
+        ("heard", first_frame, until_ms, HEARD),
+    ):
+        axes.barh(LANES.index(lane), end - begin, _BAR, left=begin, color=colour, zorder=2)
+    arrivals = [1000 * at for at, _ in utterance.chunks if 1000 * at <= until_ms]
+    axes.scatter(arrivals, [LANES.index("wire")] * len(arrivals), 190, WIRE, marker="|", zorder=3)
+    axes.axvline(first_frame, color=HEARD, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+    _style(axes, utterance.name)
+    axes.set_xlim(0, until_ms)
+    axes.set_ylim(len(LANES) - 0.4, -0.6)
+    axes.set_yticks(range(len(LANES)), LANES, color=INK)
+    _tell(axes, "request", accepted, f"accepted at {accepted:.1f} ms" if accepted else "")
+    _tell(axes, "synthesis", made, _told_of_synthesis(utterance))
+    count = f"{len(arrivals)} of {len(utterance.chunks)} chunks"
+    _tell(axes, "wire", arrivals[-1], f"the first at {first_chunk:.1f} ms; {count}")
+    _tell(
+        axes, "buffer", enough, f"{enough - first_chunk:.1f} ms until {prebuffer} chunks are there"
+    )
+    _tell(axes, "device", first_frame, f"{first_frame - enough:.1f} ms to the loudspeaker")
+    axes.annotate(
+        f"heard at {first_frame:.1f} ms",
+        (first_frame, LANES.index("heard")),
+        (6, 0),
+        textcoords="offset points",
+        va="center",
+        color="white",
+        size=9.5,
+        weight="bold",
+        zorder=4,
+    )
+
+
+def _told_of_synthesis(utterance: Utterance) -> str:
+    return "" if utterance.made_s is None else f"all made at {1000 * utterance.made_s:.0f} ms"
+
+
+def _tell(axes: Any, lane: str, at: float, words: str) -> None:
+    """Words beside the end of a bar, or inside of it where there is no room."""
+    roomy = at < 0.62 * axes.get_xlim()[1]
+    axes.annotate(
+        words,
+        (at, LANES.index(lane)),
+        (7 if roomy else -7, 0),
+        textcoords="offset points",
+        ha="left" if roomy else "right",
+        va="center",
+        size=9,
+        color=INK if roomy else "white",
+        bbox={"facecolor": "white", "linewidth": 0, "pad": 1} if roomy else None,
+        zorder=5,
+    )
+
+
+def _draw_whole(axes: Any, utterance: Utterance) -> None:
+    """How much was on the wire and not heard yet, all the time."""
+    times, levels = zip(*utterance.buffered(), strict=True)
+    axes.fill_between(times, levels, color=BUFFER, alpha=0.35, linewidth=0, zorder=2)
+    axes.plot(times, levels, color=BUFFER, linewidth=1.3, zorder=3)
+    top = 1.32 * max(levels)
+    arrivals = [at for at, _ in utterance.chunks]
+    axes.scatter(arrivals, [0.93 * top] * len(arrivals), 60, WIRE, marker="|", zorder=3)
+    end = utterance.total_s
+    axes.barh(
+        -0.07 * top, end - utterance.first_frame_s, 0.08 * top, utterance.first_frame_s, color=HEARD
+    )
+    ran_dry = "" if utterance.underruns is None else f", {utterance.underruns} underruns"
+    _style(axes, f"buffered, s   ({end:.1f} s in all{ran_dry})")
+    axes.set_xlim(-0.012 * end, 1.012 * end)
+    axes.set_ylim(-0.13 * top, top)
+    axes.yaxis.set_major_locator(MaxNLocator(4, prune="upper"))
+
+
+def _style(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", size=11, color=INK, weight="bold")
+    axes.grid(axis="x", color=FAINT, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, colors=INK, labelsize=9.5)
+    axes.spines[:].set_visible(False)
+    axes.spines["bottom"].set(visible=True, color=FAINT)

@@ -1,0 +1,1 @@
+"""The command line `k2so-tts`, one file per command."""

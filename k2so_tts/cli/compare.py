@@ -1,0 +1,106 @@
+"""`k2so-tts compare`: one text spoken traditionally and streamed, for the engines at hand."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from k2so_tts.bench.local import Comparison, choose_device, compare
+from k2so_tts.bench.machine import describe, lines
+from k2so_tts.bench.texts import PARAGRAPH, WARM_UP
+from k2so_tts.engines import EngineError, EngineUnavailable, create_engine, engine_names
+from k2so_tts.playback import PlayerSettings
+from k2so_tts.playback.devices import SPECIFICATIONS
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.text.stream import clean
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--engine", choices=engine_names(), help="only this one")
+    parser.add_argument("--text", default=PARAGRAPH, help="what to say, several sentences at best")
+    parser.add_argument("--voice", default="", help="a voice or language of the engine")
+    parser.add_argument("--device", default="auto", help=SPECIFICATIONS)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(command=run)
+
+
+def run(options: Namespace) -> int:
+    """The exit code is 0 when all engines at hand gave the same samples both ways."""
+    device, device_name = choose_device(options.device)
+    facts = {**describe(), "device": device_name}
+    settings = PlayerSettings(device=device)
+    names = [options.engine] if options.engine else engine_names()
+    tried = {name: _compare(name, clean(options.text), options.voice, settings) for name in names}
+    compared = [found for found in tried.values() if isinstance(found, Comparison)]
+    absent = {name: reason for name, reason in tried.items() if isinstance(reason, str)}
+    if not compared:
+        raise EngineError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
+    console = Console(highlight=False)
+    if options.json:
+        console.print_json(json.dumps(_document(facts, options.text, compared, absent)))
+    else:
+        console.print(lines(facts), markup=False)
+        console.print(_table(options.text, compared))
+        for name, reason in absent.items():
+            console.print(f"{name} was left out: {reason}", markup=False)
+    return int(any(comparison.differing for comparison in compared))
+
+
+def _compare(name: str, text: str, voice: str, settings: PlayerSettings) -> Comparison | str:
+    """What an engine does, or why it can't speak here."""
+    engine = create_engine(name)
+    with closing(engine):
+        try:
+            engine.load()
+        except EngineUnavailable as error:
+            return str(error)
+        manner = SynthesisOptions(engine.find_voice(voice or engine.default_voice))
+        for _ in samples_of(Synthesis(LoadedEngine(engine), WARM_UP, manner)):
+            pass
+        return compare(name, engine, text, manner, settings)
+
+
+def _table(text: str, compared: Sequence[Comparison]) -> Table:
+    seconds = compared[0].streamed.total_s - compared[0].streamed.first_frame_s
+    title = f"{len(text.split())} words, {seconds:.1f} s of speech"
+    table = Table("engine", "way", title=title)
+    for heading in ("first audio", "all heard", "gaps", "sooner", "samples"):
+        table.add_column(heading, justify="right")
+    for comparison in compared:
+        same = "identical" if not comparison.differing else f"{comparison.differing} differ"
+        for utterance in (comparison.traditional, comparison.streamed):
+            streamed = utterance is comparison.streamed
+            table.add_row(
+                comparison.engine,
+                utterance.name,
+                f"{1000 * utterance.first_frame_s:.1f} ms",
+                f"{utterance.total_s:.3f} s",
+                str(utterance.underruns),
+                f"{100 * comparison.improvement:.1f} %" if streamed else "",
+                same if streamed else "",
+            )
+    return table
+
+
+def _document(
+    facts: Mapping[str, str],
+    text: str,
+    compared: Sequence[Comparison],
+    absent: Mapping[str, str],
+) -> dict[str, Any]:
+    return {
+        "machine": facts,
+        "text": text,
+        "engines": [
+            {**asdict(comparison), "improvement": comparison.improvement} for comparison in compared
+        ],
+        "absent": absent,
+    }

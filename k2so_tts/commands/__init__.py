@@ -1,1 +1,0 @@
-"""The commands of `k2so-tts` that are too long for `cli.py`."""

@@ -1,0 +1,163 @@
+"""The engine protocol, its errors, and the registry of installed engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from k2so_tts.settings import Setting, SettingError
+
+if TYPE_CHECKING:
+    from k2so_tts.audio import Block
+
+GROUP = "k2so_tts.engines"
+
+
+class EngineError(Exception):
+    """An engine could not speak: it died, stalled, or refused the text."""
+
+
+class EngineUnavailable(EngineError):
+    """An engine can't run on this machine; the message says what is missing and how to get it."""
+
+
+class UnknownVoice(EngineError):
+    """A voice or language that the engine does not have."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice at hand: `name` selects it; `language` is a BCP 47 tag in lower case (`en-gb`)."""
+
+    name: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """How to speak: `rate` 0.25 to 4.0 times normal speed, `pitch` 0.0 to 2.0 times normal."""
+
+    rate: float = 1.0
+    pitch: float = 1.0
+
+
+class Engine(Protocol):
+    """Speaks texts, one after the other, in one thread at a time.
+
+    `load` may be slow and is called once before anything else; it raises `EngineUnavailable`.
+    `sample_rate` (Hz) is known from then on.
+
+    A class may also have `options: ClassVar[tuple[Setting, ...]]`: it is then called with all of
+    them by name, checked (no options: without arguments). And `streams: ClassVar[bool]`: True if
+    it makes audio as it reads a text of any length; else it is given a text segment by segment.
+    """
+
+    sample_rate: int
+    default_voice: str
+
+    def load(self) -> None: ...
+
+    def voices(self) -> Sequence[Voice]: ...
+
+    def find_voice(self, name: str) -> str:
+        """The voice for a voice name or a language tag. Raises `UnknownVoice`."""
+        ...
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        """Speak `text`, block by block as it is made. Closing the iterator stops the work.
+
+        Raises `EngineError` when the engine fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """End everything, from any thread; a `synthesise` under way fails with `EngineError`."""
+        ...
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def engine_names() -> list[str]:
+    """The names under which engines are installed, sorted."""
+    return sorted(_entry_points())
+
+
+def engine_options(name: str) -> dict[str, Setting]:
+    """The options of an engine; the `name` of each setting is in full, `<engine>.<option>`.
+
+    Raises `EngineUnavailable`.
+    """
+    declared: tuple[Setting, ...] = getattr(_engine_class(name), "options", ())
+    return {setting.name: replace(setting, name=f"{name}.{setting.name}") for setting in declared}
+
+
+def create_engine(name: str, options: Mapping[str, object] = MappingProxyType({})) -> Engine:
+    """A new engine, not loaded yet, with options by their short names.
+
+    Raises:
+        EngineUnavailable: nobody installed an engine of this name, or it can't be imported.
+        SettingError: an option that it does not have, or with a value that is not allowed.
+    """
+    engine: Engine = _engine_class(name)(**checked_options(name, options))
+    return engine
+
+
+def checked_options(name: str, options: Mapping[str, object]) -> dict[str, object]:
+    """All options of an engine: those given, and the defaults of the others. Raises like
+    `create_engine`.
+    """
+    known = engine_options(name)
+    for option in options:
+        if option not in known:
+            allowed = " | ".join(known) or "none"
+            raise SettingError(f"engine {name!r} has no option {option!r}; allowed: {allowed}")
+    return {
+        option: setting.check(options.get(option, setting.default))
+        for option, setting in known.items()
+    }
+
+
+def require(engine: str, modules: Sequence[str], remedy: str) -> None:
+    """Check, without importing any, that modules are installed. Raises `EngineUnavailable`."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise EngineUnavailable(f"{engine} can't be used: no module {', '.join(missing)}; {remedy}")
+
+
+def streams(engine: Engine) -> bool:
+    """Whether a text of any length can be handed over as a whole (see `Engine`)."""
+    return bool(getattr(engine, "streams", False))
+
+
+def _engine_class(name: str) -> Any:
+    points = _entry_points()
+    if name not in points:
+        raise EngineUnavailable(f"no engine {name!r}; installed: {', '.join(sorted(points))}")
+    try:
+        return points[name].load()
+    except ImportError as error:
+        raise EngineUnavailable(f"engine {name!r} can't be imported: {error}") from error
+
+
+def match_voice(voices: Sequence[Voice], name: str) -> str | None:
+    """The voice whose name is `name`, else the first whose language is, or begins with, `name`."""
+    wanted = name.lower().replace("_", "-")
+    for voice in voices:
+        if voice.name == name:
+            return voice.name
+    for voice in voices:
+        if voice.language == wanted:
+            return voice.name
+    for voice in voices:
+        if voice.language.startswith(wanted + "-"):
+            return voice.name
+    return None
+
+
+NORMAL = Prosody()

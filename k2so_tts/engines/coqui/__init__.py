@@ -1,0 +1,1 @@
+"""Neural voices of coqui-tts: VITS, XTTS and others."""

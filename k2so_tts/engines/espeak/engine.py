@@ -1,0 +1,109 @@
+"""espeak-ng: the voice that works everywhere, a millisecond after it is asked.
+
+The library runs in a process of its own (see `espeak_process.py`), which is started by `load` and
+again when it has died. Text reaches it through a socket, never through a shell or an argument.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from k2so_tts.audio import Block, Mark
+from k2so_tts.engines import Prosody, UnknownVoice, Voice, match_voice
+from k2so_tts.engines.espeak import worker
+from k2so_tts.engines.toolkit.worker_client import WorkerClient, worker_command
+from k2so_tts.engines.toolkit.worker_protocol import MARK
+from k2so_tts.settings import brief
+
+LIBRARY = "libespeak-ng.so.1"
+STALL_SECONDS = 5.0
+_START_SECONDS = 10.0
+
+
+class EspeakEngine:
+    """Speaks with espeak-ng's 100-odd languages and their variants (`de`, `en-us+f3`)."""
+
+    streams: ClassVar[bool] = True
+    default_voice = "en-us"
+
+    def __init__(self, library: str = LIBRARY, stall_seconds: float = STALL_SECONDS) -> None:
+        self.sample_rate = 0
+        self._process = WorkerClient(
+            "espeak-ng",
+            worker_command(worker.__name__, library),
+            "install it with 'apt install espeak-ng'",
+            start_seconds=_START_SECONDS,
+            stall_seconds=stall_seconds,
+        )
+        self._voices: list[Voice] = []
+        self._by_language: dict[str, str] = {}
+        self._identifiers: dict[str, str] = {}
+        self._variants: frozenset[str] = frozenset()
+
+    def load(self) -> None:
+        """Start the process and learn its sample rate and voices.
+
+        Raises:
+            EngineUnavailable: the library or its data is missing.
+        """
+        self.sample_rate = int(json.loads(self._process.start()))
+        request = {"voice": self.default_voice}
+        listed = next(body for kind, body in self._process.ask(request) if kind == b"R")
+        self._learn_voices(json.loads(listed))
+
+    @property
+    def pid(self) -> int | None:
+        """The process that holds espeak-ng, if one is running."""
+        return self._process.pid
+
+    def voices(self) -> Sequence[Voice]:
+        return self._voices
+
+    def find_voice(self, name: str) -> str:
+        base, plus, variant = name.partition("+")
+        found = self._by_language.get(base.lower()) or match_voice(self._voices, base)
+        if found is None:
+            raise UnknownVoice(f"espeak-ng has no voice or language {brief(base)}")
+        if plus and variant not in self._variants:
+            raise UnknownVoice(f"espeak-ng has no voice variant {brief(variant)}")
+        return found + plus + variant
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        name, plus, variant = voice.partition("+")
+        request = {
+            "text": text,
+            "voice": self._identifiers.get(name, name) + plus + variant,
+            "rate": prosody.rate,
+            "pitch": prosody.pitch,
+        }
+        audio = bytearray()
+        marks: list[Mark] = []
+        for kind, body in self._process.ask(request):
+            if kind == b"A":
+                audio += body
+            elif kind == b"W":
+                marks.append(Mark(*MARK.unpack(body)))
+            elif audio or marks:
+                yield Block(np.frombuffer(bytes(audio), dtype="<i2"), tuple(marks))
+                audio.clear()
+                marks.clear()
+
+    def close(self) -> None:
+        self._process.close()
+
+    def _learn_voices(self, listed: dict[str, Any]) -> None:
+        best: dict[str, tuple[int, str]] = {}
+        for tags, identifier in listed["voices"]:
+            name = tags[0][1]
+            self._identifiers.setdefault(name, identifier)
+            for priority, tag in tags:
+                best[tag] = min(best.get(tag, (priority, name)), (priority, name))
+        self._voices = [Voice(name, name) for name in self._identifiers]
+        self._by_language = {voice.name: voice.name for voice in self._voices}
+        for tag, (_, name) in best.items():
+            self._by_language.setdefault(tag, name)
+        self._variants = frozenset(listed["variants"])

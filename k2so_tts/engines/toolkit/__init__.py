@@ -1,0 +1,1 @@
+"""The kit for people who add an engine: workers, block-wise decoding, long texts, disk cache."""

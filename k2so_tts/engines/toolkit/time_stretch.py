@@ -1,0 +1,42 @@
+"""Speed and pitch of speech, changed as it is made (libsonic)."""
+
+import array
+import ctypes
+
+_SONIC = "libsonic.so.0"
+
+
+class TimeStretch:
+    """libsonic: changes the speed and the pitch of speech (`rate` Hz, 16 bits), piece by piece.
+
+    Raises OSError when the library is missing.
+    """
+
+    def __init__(self, rate: int, speed: float, pitch: float = 1.0) -> None:
+        self._sonic = ctypes.CDLL(_SONIC)
+        self._sonic.sonicCreateStream.restype = ctypes.c_void_p
+        self._sonic.sonicSetSpeed.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        self._sonic.sonicSetPitch.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        self._sonic.sonicDestroyStream.argtypes = [ctypes.c_void_p]
+        self._stream = ctypes.c_void_p(self._sonic.sonicCreateStream(rate, 1))
+        self._sonic.sonicSetSpeed(self._stream, speed)
+        self._sonic.sonicSetPitch(self._stream, pitch)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_stream"):
+            self._sonic.sonicDestroyStream(self._stream)
+
+    def __call__(self, pcm: bytes) -> bytes:
+        self._sonic.sonicWriteShortToStream(self._stream, pcm, len(pcm) // 2)
+        return self._read()
+
+    def flush(self) -> bytes:
+        self._sonic.sonicFlushStream(self._stream)
+        return self._read()
+
+    def _read(self) -> bytes:
+        frames = self._sonic.sonicSamplesAvailable(self._stream)
+        buffer = array.array("h", bytes(2 * frames))
+        address = ctypes.c_void_p(buffer.buffer_info()[0])
+        self._sonic.sonicReadShortFromStream(self._stream, address, frames)
+        return buffer.tobytes()

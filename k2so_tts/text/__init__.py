@@ -1,0 +1,1 @@
+"""Text in: speakable form, streams of pieces, and segments to synthesise one by one."""

@@ -1,0 +1,398 @@
+"""Phrases that were said before: kept on disk, and said again at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.fallible import RATE, Control, FallibleEngine
+from support.ros import SUCCEEDED, Observer, running
+
+from k2so_tts.audio import Pcm, apply_gain
+from k2so_tts.engines import Prosody
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, PhraseCache, key_of, origin
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+
+TEXT = "This is said again and again. It always sounds the same."
+TIMEOUT = 60.0
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Control:
+    return Control(tmp_path)
+
+
+@pytest.fixture
+def env(control: Control) -> dict[str, str]:
+    paths = os.pathsep.join([*control.paths, os.environ["PYTHONPATH"]])
+    return {**os.environ, "PYTHONPATH": paths}
+
+
+def phrase(seconds: float = 1.0, seed: int = 0) -> Phrase:
+    rng = np.random.default_rng(seed)
+    pcm = rng.integers(-9999, 9999, int(seconds * RATE), dtype=np.int16)
+    return Phrase(RATE, pcm, ((100, 4), (len(pcm), 9)))
+
+
+def is_same(one: Phrase | None, other: Phrase) -> bool:
+    assert one is not None
+    return (
+        one.rate == other.rate and one.marks == other.marks and bool((one.pcm == other.pcm).all())
+    )
+
+
+def spoken(
+    control: Control, manner: SynthesisOptions, phrases: PhraseCache, text: str = TEXT
+) -> Pcm:
+    """What is heard of it."""
+    engine = FallibleEngine(control.folder)
+    talker = LoadedEngine(engine, "fallible", phrases=phrases, fingerprint="an engine")
+    return np.concatenate(list(samples_of(Synthesis(talker, text, manner))))
+
+
+def texts(control: Control) -> list[str]:
+    return [line for line in control.log if line.startswith(("hum: ", "brumm: "))]
+
+
+def test_what_is_kept_is_what_was_put(phrases: PhraseCache) -> None:
+    assert phrases.get("a") is None
+    phrases.put("a", phrase())
+    phrases.put("b", phrase(seed=1))
+    phrases.put("a", phrase(seed=2))
+    assert is_same(PhraseCache().get("a"), phrase(seed=2))
+    assert is_same(phrases.get("b"), phrase(seed=1))
+    assert (phrases.hits, phrases.misses, phrases.fault) == (1, 1, None)
+    assert phrases.kept()[0] == 2
+
+
+def test_those_go_that_were_not_used_for_longest(tmp_path: Path) -> None:
+    small = PhraseCache(1, tmp_path)
+    for number in range(12):
+        small.put(str(number), phrase(2.0, number))
+        assert small.get("0") is not None
+    there = [number for number in range(12) if small.get(str(number)) is not None]
+    assert there == [0, *range(13 - len(there), 12)]
+    assert 9 < len(there) < 12
+    assert small.kept()[1] <= 2**20
+    assert small.path.stat().st_size < 1.2 * 2**20
+    small.put("huge", phrase(30.0))
+    assert small.get("huge") is None
+    assert small.kept()[0] == len(there)
+
+
+def test_said_again_it_is_not_made_again_and_sounds_the_same(
+    control: Control, phrases: PhraseCache
+) -> None:
+    first = spoken(control, SynthesisOptions("hum"), phrases)
+    made = len(texts(control))
+    assert (spoken(control, SynthesisOptions("hum"), phrases) == first).all()
+    assert len(texts(control)) == made
+    quiet = spoken(control, SynthesisOptions("hum", volume=0.3), phrases)
+    assert (quiet == apply_gain(first, 0.3)).all()
+    assert len(texts(control)) == made
+    assert (phrases.hits, phrases.misses) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        SynthesisOptions("brumm"),
+        SynthesisOptions("hum", Prosody(rate=1.1)),
+        SynthesisOptions("hum", Prosody(pitch=1.1)),
+        SynthesisOptions("hum", segmentation="sentence"),
+    ],
+)
+def test_what_would_sound_different_is_made(
+    control: Control, phrases: PhraseCache, manner: SynthesisOptions
+) -> None:
+    spoken(control, SynthesisOptions("hum"), phrases)
+    spoken(control, manner, phrases)
+    assert (phrases.hits, phrases.misses) == (0, 2)
+    assert phrases.kept()[0] == 2
+
+
+def test_words_end_where_they_did(control: Control, phrases: PhraseCache) -> None:
+    talker = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
+    heard = []
+    for _ in range(2):
+        synthesis = Synthesis(talker, TEXT, SynthesisOptions("hum"))
+        frames = sum(len(pcm) for pcm in samples_of(synthesis))
+        heard.append([synthesis.heard_text(frame) for frame in range(0, frames, 500)])
+    assert phrases.hits == 1
+    assert heard[0] == heard[1]
+
+
+def test_a_text_that_was_cut_off_or_failed_is_not_kept(
+    control: Control, phrases: PhraseCache
+) -> None:
+    talker = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
+    cut = Synthesis(talker, TEXT * 5, SynthesisOptions("hum"), ahead_seconds=1.0)
+    with closing(samples_of(cut)) as chunks:
+        next(chunks)
+    control.set("fault", "raise:again")
+    failing = Synthesis(talker, TEXT, SynthesisOptions("hum"))
+    failing.start()
+    assert failing.join(TIMEOUT)
+    assert failing.error is not None
+    assert phrases.kept()[0] == 0
+
+
+def test_what_takes_very_long_to_say_is_not_kept(control: Control, phrases: PhraseCache) -> None:
+    text = "again " * round(LONGEST_SECONDS / 6 / 480 * RATE * 1.1)
+    assert len(spoken(control, SynthesisOptions("hum"), phrases, text)) > LONGEST_SECONDS * RATE
+    assert phrases.kept()[0] == 0
+
+
+def test_another_file_behind_an_option_is_another_voice(tmp_path: Path) -> None:
+    voice = tmp_path / "voice.onnx"
+    voice.write_bytes(b"one")
+    one = origin("piper", {"voice": str(voice), "threads": 0})
+    assert one == origin("piper", {"threads": 0, "voice": str(voice)})
+    voice.write_bytes(b"another")
+    assert one != origin("piper", {"voice": str(voice), "threads": 0})
+    assert key_of(one, "a", 1.0) != key_of(one, "a", 1.1)
+
+
+# What can be wrong with a file
+
+
+def damage_the_head(path: Path) -> None:
+    path.write_bytes(b"not a database" + path.read_bytes()[14:])
+
+
+def damage_the_middle(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[4096:] = random.Random(1).randbytes(len(data) - 4096)
+    path.write_bytes(data)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def put_another_format(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("PRAGMA user_version = 99")
+
+
+def put_nonsense(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE phrases SET sound = ?", [b'{"rate": 1, "marks": 3, "crc": 0}\nab'])
+
+
+def put_a_number(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE phrases SET sound = 7")
+
+
+def change_the_sound(path: Path) -> None:
+    with sqlite3.connect(path) as file:
+        (sound,) = file.execute("SELECT sound FROM phrases").fetchone()
+        file.execute("UPDATE phrases SET sound = ?", [sound[:-1] + b"x"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_the_head,
+        damage_the_middle,
+        cut_off,
+        put_another_format,
+        put_nonsense,
+        put_a_number,
+        change_the_sound,
+    ],
+)
+def test_a_damaged_file_is_told_once_and_made_again(
+    phrases: PhraseCache, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    phrases.put("a", phrase())
+    damage(phrases.path)
+    assert phrases.get("a") is None
+    assert len(caplog.records) == 1
+    assert "made again" in caplog.text
+    phrases.put("a", phrase())
+    assert is_same(phrases.get("a"), phrase())
+    assert phrases.fault is None
+
+
+def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    phrases = PhraseCache(directory=tmp_path / "file")
+    phrases.put("a", phrase())
+    assert phrases.get("a") is None
+    assert phrases.fault is not None
+    assert str(phrases.path) in phrases.fault
+
+
+def test_a_full_disk_takes_nothing_from_what_was_kept(phrases: PhraseCache) -> None:
+    phrases.put("a", phrase())
+    write = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "import numpy as np; from k2so_tts.synthesis.phrase_cache import Phrase, PhraseCache\n"
+        "p = PhraseCache()\n"
+        "p.put('b', Phrase(24000, np.ones(2**20, np.int16), ())); print(p.fault)\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", write], capture_output=True, text=True, timeout=TIMEOUT, check=True
+    )
+    assert "phrases can't be kept" in told.stdout
+    assert is_same(phrases.get("a"), phrase())
+    assert phrases.get("b") is None
+    assert phrases.fault is None
+
+
+def test_processes_share_it_and_one_may_be_killed(phrases: PhraseCache) -> None:
+    write = (
+        "import itertools, sys, numpy as np\n"
+        "from k2so_tts.synthesis.phrase_cache import Phrase, PhraseCache\n"
+        "p = PhraseCache(); print('ready', flush=True)\n"
+        "for n in itertools.count():\n"
+        "    p.put(f'{sys.argv[1]}{n % 7}', Phrase(24000, np.full(50_000, n, np.int16), ()))\n"
+        "    p.get(f'{n % 7}')\n"
+        "    assert p.fault is None, p.fault\n"
+        "    print(n, flush=True)\n"
+    )
+    for _ in range(5):
+        writers = [
+            subprocess.Popen([sys.executable, "-c", write, name], stdout=subprocess.PIPE, text=True)
+            for name in ("", "x")
+        ]
+        try:
+            for writer in writers:
+                assert writer.stdout is not None
+                for _ in range(10):
+                    assert writer.stdout.readline()
+        finally:
+            for writer in writers:
+                writer.kill()
+                writer.communicate(timeout=TIMEOUT)
+    for number in range(7):
+        kept = phrases.get(str(number))
+        assert kept is None or len(set(kept.pcm)) == 1
+    assert phrases.fault is None
+    assert phrases.hits
+
+
+# In the node, and by command
+
+
+def warm(env: dict[str, str], control: Control, text: str, *arguments: str) -> str:
+    command = ["k2so-tts", "cache", "warm", "-", "--engine", "fallible"]
+    command += ["-o", f"folder={control.folder}", *arguments]
+    done = subprocess.run(
+        command, env=env, input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_was_warmed_is_not_made_by_the_node(
+    observer: Observer, control: Control, env: dict[str, str]
+) -> None:
+    told = warm(env, control, f"{TEXT}\n\nHello.\n{TEXT}\n", "--voice", "brumm", "--rate", "1.5")
+    assert "2 made, 1 there already" in told
+    made = len(texts(control))
+    parameters: dict[str, Any] = {
+        "engine": "fallible",
+        "fallible.folder": control.folder,
+        "voice": "brumm",
+    }
+    with (
+        running("audio_player", device="null"),
+        running("speak_server", env, **parameters, fallback_engine="''"),
+    ):
+        observer.wait_for_nodes()
+        warm_ups = len(texts(control)) - made
+        control.set("fault", "raise:a")
+        goal = observer.say(TEXT, rate=1.5)
+        assert (goal.status, goal.text) == (SUCCEEDED, TEXT)
+        assert observer.say("Hello.", rate=1.5, volume=0.5).status == SUCCEEDED
+        values = {"phrase_cache_hits": "2", "phrase_cache_misses": "0"}
+        observer.wait(lambda: observer.status("/speak_server").items() >= values.items())
+        assert len(texts(control)) - made == warm_ups
+        control.clear("fault")
+        assert observer.say("New.").status == SUCCEEDED
+        observer.wait(lambda: observer.status("/speak_server")["phrase_cache_misses"] == "1")
+    assert "3 phrases" in run(env, "info")
+    run(env, "clear")
+    assert "0 phrases" in run(env, "info")
+
+
+def run(env: dict[str, str], action: str) -> str:
+    command = ["k2so-tts", "cache", action]
+    return subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=True
+    ).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "named"),
+    [
+        (b"fine\n\xff\xfe\n", ["--engine", "fallible"], "line 2"),
+        (b"fine", ["--engine", "espeak"], "speaks at once"),
+        (b"fine", ["--engine", "fallible", "--mib", "0"], "--mib is 0"),
+    ],
+)
+def test_what_can_not_be_warmed_is_told(
+    env: dict[str, str], tmp_path: Path, text: bytes, arguments: list[str], named: str
+) -> None:
+    path = tmp_path / "phrases.txt"
+    path.write_bytes(text)
+    command = ["k2so-tts", "cache", "warm", str(path), *arguments]
+    refused = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert refused.returncode == 1
+    assert named in refused.stderr
+
+
+def test_a_node_that_can_not_keep_phrases_says_so_and_speaks(
+    observer: Observer, control: Control, env: dict[str, str], phrases: PhraseCache
+) -> None:
+    phrases.path.parent.mkdir(parents=True, exist_ok=True)
+    phrases.path.mkdir()
+    parameters: dict[str, Any] = {"engine": "fallible", "fallible.folder": control.folder}
+    try:
+        with (
+            running("audio_player", device="null"),
+            running("speak_server", env, **parameters, fallback_engine="''"),
+        ):
+            observer.wait_for_nodes()
+            assert observer.say(TEXT).status == SUCCEEDED
+            observer.wait(
+                lambda: "phrases can't be kept" in observer.status("/speak_server")["message"]
+            )
+    finally:
+        phrases.path.rmdir()
+
+
+def test_nothing_is_kept_of_an_engine_that_speaks_at_once(
+    observer: Observer, phrases: PhraseCache
+) -> None:
+    with running("audio_player", device="null"), running("speak_server"):
+        observer.wait_for_nodes()
+        assert observer.say("Hello.").status == SUCCEEDED
+        assert "phrase_cache_hits" not in observer.status("/speak_server")
+    assert not phrases.path.exists()
+
+
+def test_a_phrase_is_plain_data(phrases: PhraseCache) -> None:
+    phrases.put("a", phrase(0.001))
+    with sqlite3.connect(phrases.path) as file:
+        (sound,) = file.execute("SELECT sound FROM phrases").fetchone()
+    head, _, pcm = sound.partition(b"\n")
+    assert json.loads(head)["rate"] == RATE
+    assert (np.frombuffer(pcm, "<i2") == phrase(0.001).pcm).all()

@@ -1,0 +1,603 @@
+"""Text in, timed chunks out: with the real espeak-ng, and with engines of known output."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Block, Chunk, Mark, Pcm, apply_gain
+from k2so_tts.engines import NORMAL, EngineError, Prosody, Voice
+from k2so_tts.engines.espeak.engine import EspeakEngine
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import FailOver, Synthesis, SynthesisOptions, samples_of
+from k2so_tts.text.stream import TextStream
+
+MANNER = SynthesisOptions("en-us")
+TEXT = "The quick brown fox jumps over the lazy dog, again and again. " * 8
+PATIENCE = 10.0
+SOON = 5.0
+
+
+@dataclass
+class ScriptedEngine:
+    """An engine of known blocks, the same ones for every text; it stops at a gate if it has one."""
+
+    blocks: Sequence[Block] = (Block(np.ones(1000, np.int16)),)
+    endless: bool = False
+    error: Exception | None = None
+    gate: threading.Event | None = None
+    streams: bool = True
+    sample_rate: int = 1000
+    default_voice: str = "any"
+    asked: list[tuple[str, str, Prosody]] = field(default_factory=list)
+    given: int = 0
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    def voices(self) -> Sequence[Voice]:
+        raise NotImplementedError
+
+    def find_voice(self, name: str) -> str:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        self.asked.append((text, voice, prosody))
+        try:
+            while True:
+                for block in self.blocks:
+                    self.given += len(block.pcm)
+                    yield block
+                    if self.gate is not None:
+                        self.gate.wait(SOON)
+                if self.error is not None:
+                    raise self.error
+                if not self.endless:
+                    return
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture(scope="module")
+def espeak() -> Iterator[EspeakEngine]:
+    engine = EspeakEngine()
+    engine.load()
+    yield engine
+    engine.close()
+
+
+def chunks_of(synthesis: Synthesis) -> list[Chunk]:
+    """Everything that comes, up to the end."""
+    chunks: list[Chunk] = []
+    while not synthesis.exhausted:
+        assert synthesis.wait(SOON)
+        while (chunk := synthesis.take()) is not None:
+            chunks.append(chunk)
+    return chunks
+
+
+def next_chunk(synthesis: Synthesis) -> Chunk:
+    assert synthesis.wait(SOON)
+    chunk = synthesis.take()
+    assert chunk is not None
+    return chunk
+
+
+def spoken(synthesis: Synthesis) -> list[Chunk]:
+    synthesis.start()
+    chunks = chunks_of(synthesis)
+    assert synthesis.join(SOON)
+    return chunks
+
+
+def pcm_of(chunks: Sequence[Chunk]) -> Pcm:
+    return np.concatenate([chunk.pcm for chunk in chunks])
+
+
+def whole(engine: EspeakEngine, text: str) -> Pcm:
+    return np.concatenate([block.pcm for block in engine.synthesise(text, "en-us", NORMAL)])
+
+
+@pytest.mark.parametrize("text", [TEXT, "One."])
+@pytest.mark.parametrize("volume", [1.0, 0.3, 0.0])
+def test_the_chunks_are_what_the_engine_makes(
+    espeak: EspeakEngine, text: str, volume: float
+) -> None:
+    synthesis = Synthesis(LoadedEngine(espeak), text, SynthesisOptions("en-us", volume=volume))
+    chunks = spoken(synthesis)
+    np.testing.assert_array_equal(pcm_of(chunks), apply_gain(whole(espeak, text), volume))
+    sizes = [len(chunk.pcm) for chunk in chunks]
+    short = [CHUNK_FRAMES // 2] * SHORT_CHUNKS
+    assert sizes[:-2] == [*short, *[CHUNK_FRAMES] * len(sizes)][: len(sizes) - 2]
+    assert 0 < sizes[-2] <= CHUNK_FRAMES
+    assert sizes[-1] == 0, "nothing follows"
+    assert [chunk.start for chunk in chunks] == [sum(sizes[:index]) for index in range(len(sizes))]
+    assert synthesis.frames == sum(sizes)
+    assert synthesis.heard_text(synthesis.frames) == text
+
+
+def test_voice_and_prosody_reach_the_engine() -> None:
+    engine = ScriptedEngine()
+    spoken(Synthesis(LoadedEngine(engine), "text", SynthesisOptions("de+f3", Prosody(2.0, 0.5))))
+    assert engine.asked == [("text", "de+f3", Prosody(2.0, 0.5))]
+    assert engine.closed.is_set()
+
+
+def test_nothing_but_space_is_not_given_to_the_engine() -> None:
+    engine = ScriptedEngine()
+    assert spoken(Synthesis(LoadedEngine(engine), " \n ", MANNER)) == []
+    assert engine.asked == []
+
+
+def test_an_endless_text_is_made_no_further_than_ahead() -> None:
+    engine = ScriptedEngine(endless=True)
+    synthesis = Synthesis(
+        LoadedEngine(engine), "on and on", MANNER, chunk_frames=100, ahead_seconds=5.0
+    )
+    most = 5000 + 100 + 1000  # ahead, a chunk more, and the block it was cut from
+    synthesis.start()
+    taken = 0
+    for _ in range(200):
+        taken += len(next_chunk(synthesis).pcm)
+        assert engine.given - taken <= most
+    while synthesis.frames - taken <= 5000:
+        assert synthesis.wait(SOON)
+    assert synthesis.frames - taken == 5100
+    assert not synthesis.join(0.05)
+    assert engine.given - taken <= most
+    synthesis.cancel()
+    assert synthesis.join(SOON)
+    assert engine.closed.is_set()
+
+
+def test_cancel_returns_at_once_however_deep_the_engine_is() -> None:
+    engine = ScriptedEngine(gate=threading.Event())
+    synthesis = Synthesis(LoadedEngine(engine), "deep", MANNER, chunk_frames=100)
+    synthesis.start()
+    next_chunk(synthesis)
+    synthesis.cancel()
+    assert not synthesis.done
+    assert engine.gate is not None
+    engine.gate.set()
+    assert synthesis.join(SOON)
+    assert synthesis.error is None
+    assert engine.closed.is_set()
+
+
+def test_cancel_frees_one_that_waits_for_the_engine() -> None:
+    lock = threading.Lock()
+    engine = ScriptedEngine()
+    synthesis = Synthesis(LoadedEngine(engine, lock=lock), "text", MANNER)
+    with lock:
+        synthesis.start()
+        synthesis.cancel()
+        assert synthesis.join(SOON)
+    assert engine.asked == []
+
+
+def test_two_take_turns_with_one_engine(espeak: EspeakEngine) -> None:
+    talker = LoadedEngine(espeak)
+    both = [Synthesis(talker, TEXT, MANNER) for _ in range(2)]
+    for synthesis in both:
+        synthesis.start()
+    first, second = (pcm_of(chunks_of(synthesis)) for synthesis in both)
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(EngineError("it broke"), "it broke"), (ZeroDivisionError("oh"), "ZeroDivisionError: oh")],
+)
+def test_an_error_of_the_engine_is_told(error: Exception, message: str) -> None:
+    changes: list[None] = []
+    synthesis = Synthesis(
+        LoadedEngine(ScriptedEngine(error=error)),
+        "text",
+        MANNER,
+        chunk_frames=300,
+        on_change=lambda: changes.append(None),
+    )
+    chunks = spoken(synthesis)
+    assert str(synthesis.error) == message
+    assert synthesis.done
+    assert [len(chunk.pcm) for chunk in chunks] == [150, 150, 300, 300]
+    assert len(changes) == len(chunks) + 1
+    assert synthesis.heard_text(1000) == ""
+
+
+def test_the_time_that_making_took_is_measured() -> None:
+    engine = ScriptedEngine()
+    clock = lambda: 107.0 if engine.given else 100.0  # noqa: E731
+    synthesis = Synthesis(LoadedEngine(engine), "text", MANNER, clock=clock)
+    spoken(synthesis)
+    assert synthesis.seconds == 7.0
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 400)), min_size=1, max_size=8))
+def test_no_word_counts_as_heard_before_its_mark(words: list[tuple[int, int]]) -> None:
+    """Each word has a length in characters and a duration in frames."""
+    names = [chr(97 + index) * length for index, (length, _) in enumerate(words)]
+    blocks, text_end, frame = [], -1, 0
+    for length, frames in words:
+        text_end, frame = text_end + 1 + length, frame + frames
+        blocks.append(Block(np.ones(frames, np.int16), (Mark(text_end, frame),)))
+    synthesis = Synthesis(
+        LoadedEngine(ScriptedEngine(blocks)), " ".join(names), MANNER, chunk_frames=100
+    )
+    spoken(synthesis)
+    ends = [sum(frames for _, frames in words[: index + 1]) for index in range(len(words))]
+    for heard in sorted({0, *ends, *(end - 1 for end in ends), frame + 1}):
+        expected = [name for name, end in zip(names, ends, strict=True) if end <= heard]
+        assert synthesis.heard_text(heard) == " ".join(expected)
+
+
+def test_marks_are_known_as_soon_as_their_frames(espeak: EspeakEngine) -> None:
+    synthesis = Synthesis(LoadedEngine(espeak), TEXT, MANNER)
+    chunks = spoken(synthesis)
+    heard = [synthesis.heard_text(chunk.start) for chunk in chunks]
+    assert heard == sorted(heard, key=len)
+    assert all(TEXT.startswith(text) for text in heard)
+    assert heard[len(heard) // 2].count(" ") == pytest.approx(TEXT.count(" ") / 2, rel=0.1)
+    synthesis.cancel()
+    assert synthesis.heard_text(0) == ""
+    assert synthesis.heard_text(synthesis.frames) == TEXT.rstrip()
+
+
+def test_a_clause_is_spoken_before_the_text_ends(espeak: EspeakEngine) -> None:
+    stream = TextStream(PATIENCE)
+    synthesis = Synthesis(LoadedEngine(espeak), stream, MANNER)
+    synthesis.start()
+    stream.feed("The first clause, and th")
+    first = [next_chunk(synthesis)]
+    while len(first[-1].pcm):
+        first.append(next_chunk(synthesis))
+    assert synthesis.starved
+    assert not synthesis.done
+    np.testing.assert_array_equal(pcm_of(first), whole(espeak, "The first clause,"))
+    stream.feed("e second.")
+    stream.end()
+    second = chunks_of(synthesis)
+    assert second[0].start == first[-1].end
+    np.testing.assert_array_equal(pcm_of(second), whole(espeak, " and the second."))
+    assert synthesis.heard_text(first[-1].end) == "The first clause,"
+    assert synthesis.heard_text(synthesis.frames) == "The first clause, and the second."
+
+
+def test_it_is_told_that_a_starved_text_goes_on() -> None:
+    changed = threading.Event()
+    engine = ScriptedEngine()
+    lock = threading.Lock()
+    stream = TextStream(PATIENCE)
+    synthesis = Synthesis(LoadedEngine(engine, lock=lock), stream, MANNER, on_change=changed.set)
+    synthesis.start()
+    stream.feed("One, ")
+    while len(next_chunk(synthesis).pcm):
+        pass
+    changed.clear()
+    with lock:
+        stream.feed("two, ")
+        assert changed.wait(SOON)
+        assert not synthesis.starved
+    synthesis.cancel()
+    assert synthesis.join(SOON)
+
+
+@dataclass
+class Reader:
+    """An engine that needs segments: a word is as many loud frames as it has letters, times 20,
+    and there is silence around each text. It fails before the `fails_at`-th word that it meets,
+    `hangs` instead until it is let go.
+    """
+
+    fails_at: int | None = None
+    hangs: threading.Event | None = None
+    streams: bool = False
+    sample_rate: int = 1000
+    default_voice: str = "any"
+    blocks_of: int = 33
+    silence: int = 100
+    asked: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    def voices(self) -> Sequence[Voice]:
+        return [Voice("any", "en")]
+
+    def find_voice(self, name: str) -> str:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        assert voice
+        self.asked.append(text)
+        yield Block(np.zeros(self.silence, np.int16))
+        for word in text.split():
+            if self.fails_at == len(self.words):
+                if self.hangs is not None:
+                    self.hangs.wait(SOON)
+                raise EngineError("it broke")
+            self.words.append(word)
+            frames = round(20 * len(word) * self.sample_rate / 1000 / prosody.rate)
+            for start in range(0, frames, self.blocks_of):
+                yield Block(np.full(min(self.blocks_of, frames - start), 1000, np.int16))
+        yield Block(np.zeros(self.silence, np.int16))
+
+
+READING = "One, and two. Three four five; six seven.\n\nEight (nine) ten eleven, twelve!"
+
+
+def silences(pcm: Pcm) -> list[int]:
+    """The lengths of the silences in it."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], (np.abs(pcm) > 0).astype(int), [1]])))
+    return [int(end - start) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def test_a_text_is_given_to_an_engine_in_segments() -> None:
+    engine = Reader()
+    synthesis = Synthesis(
+        LoadedEngine(engine), READING, SynthesisOptions("any", segmentation="sentence")
+    )
+    pcm = pcm_of(spoken(synthesis))
+    assert "".join(engine.asked) == READING
+    assert engine.asked == ["One, and two. ", "Three four five; six seven.\n\n", engine.asked[2]]
+    assert silences(pcm[20:-40]) == [pytest.approx(pause, abs=12) for pause in (400, 700)]
+    assert pcm[20] == 1000, "no silence before the first sound"
+    assert synthesis.heard_text(synthesis.frames) == READING
+    assert synthesis.heard_text(265) == "One, and two."
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0])
+def test_a_pause_is_as_long_as_the_rate_says(rate: float) -> None:
+    manner = SynthesisOptions("any", Prosody(rate), segmentation="sentence")
+    pcm = pcm_of(spoken(Synthesis(LoadedEngine(Reader()), "Hello to you. Goodbye to you.", manner)))
+    assert silences(pcm[20:-40]) == [pytest.approx(400 / rate, abs=12)]
+
+
+def test_a_streaming_engine_is_given_the_text_whole() -> None:
+    engine = Reader(streams=True)
+    pcm = pcm_of(spoken(Synthesis(LoadedEngine(engine), READING, MANNER)))
+    assert engine.asked == [READING]
+    assert not pcm[:100].any()
+
+
+def test_what_has_no_sound_is_not_given_to_an_engine() -> None:
+    engine = Reader()
+    synthesis = Synthesis(LoadedEngine(engine), "... !!! \n – ?", MANNER)
+    assert spoken(synthesis) == []
+    assert engine.asked == []
+    assert synthesis.heard_text(0) == synthesis.text
+
+
+def test_the_first_segment_is_short_for_a_slow_engine_and_all_for_a_fast_one() -> None:
+    for seconds_per_size, first in ((0.03, "The quick "), (0.001, FOX)):
+        engine = Reader()
+        talker = LoadedEngine(engine)
+        talker.pace.seconds_per_size = seconds_per_size
+        spoken(Synthesis(talker, FOX, MANNER))
+        assert engine.asked[0] == first
+        assert "".join(engine.asked) == FOX
+
+
+FOX = "The quick brown fox jumps over the lazy dog and the cat. "
+
+
+def test_a_streamed_text_is_cut_into_segments_too() -> None:
+    stream = TextStream(PATIENCE)
+    engine = Reader()
+    synthesis = Synthesis(
+        LoadedEngine(engine), stream, SynthesisOptions("any", segmentation="sentence")
+    )
+    synthesis.start()
+    for piece in ("One, and Dr. ", "Two. Three is ", "four! Fi", "ve is long, too. Six"):
+        stream.feed(piece)
+        while not synthesis.starved:
+            synthesis.wait(0.001)
+    stream.end()
+    chunks_of(synthesis)
+    assert "".join(engine.asked) == stream.text
+    assert engine.asked[0].startswith("One, and Dr. Two.") or engine.asked[0] == "One,"
+    assert all(not text.rstrip().endswith("Dr.") for text in engine.asked)
+    assert synthesis.heard_text(synthesis.frames) == stream.text
+
+
+def relieved_by(talker: LoadedEngine | None, failures: list[str]) -> FailOver:
+    def fail_over(
+        _: LoadedEngine, error: EngineError
+    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
+        failures.append(str(error))
+        return None if talker is None else (talker, SynthesisOptions("other"))
+
+    return fail_over
+
+
+@pytest.mark.parametrize("rate", [1000, 1500])
+@pytest.mark.parametrize("streamed", [False, True])
+@given(
+    st.lists(st.sampled_from(["a,", "bcd", "efghi.", "jk", "lmnopq;", "r!"]), min_size=1),
+    st.data(),
+)
+def test_another_engine_goes_on_and_no_word_is_lost(
+    streamed: bool, rate: int, words: list[str], data: st.DataObject
+) -> None:
+    text = " ".join(words)
+    first = Reader(fails_at=data.draw(st.integers(0, len(words))))
+    second = Reader(streams=True, sample_rate=rate)
+    source: str | TextStream = text
+    if streamed:
+        source = TextStream(PATIENCE)
+        source.feed(text)
+        source.end()
+    failures: list[str] = []
+    synthesis = Synthesis(
+        LoadedEngine(first),
+        source,
+        MANNER,
+        chunk_frames=data.draw(st.sampled_from([10, 64, 4096])),
+        fail_over=relieved_by(LoadedEngine(second), failures),
+    )
+    chunks = spoken(synthesis)
+    starts = [sum(len(chunk.pcm) for chunk in chunks[:index]) for index in range(len(chunks))]
+    assert [chunk.start for chunk in chunks] == starts
+    assert synthesis.error is None
+    assert synthesis.heard_text(synthesis.frames) == text
+    has_failed = first.fails_at is not None and first.fails_at < len(words)
+    assert len(failures) == has_failed
+    assert second.asked == ([text[len(text) - len(second.asked[0]) :]] if has_failed else [])
+    assert len(first.words) + len(second.words) >= len(words)
+    assert (first.words + second.words)[-len(second.words) or len(words) :] == second.words
+    heard = [synthesis.heard_text(frames) for frames in range(0, synthesis.frames, 50)]
+    assert heard == sorted(heard, key=len)
+    loud = int((np.abs(pcm_of(chunks)) > 500).sum())
+    assert loud >= 0.9 * sum(20 * len(word) for word in words) - 40
+
+
+def test_what_was_not_taken_of_a_segment_is_not_heard_twice() -> None:
+    first, second = Reader(fails_at=5), Reader(streams=True)
+    text = "One, and two. Three four five six."
+    synthesis = Synthesis(
+        LoadedEngine(first),
+        text,
+        SynthesisOptions("any", segmentation="sentence"),
+        fail_over=relieved_by(LoadedEngine(second), []),
+    )
+    chunks = spoken(synthesis)
+    assert second.asked == ["Three four five six."]
+    loud = int((pcm_of(chunks) == 1000).sum())
+    assert loud == pytest.approx(20 * len("".join(text.split())), abs=15)
+
+
+def test_an_engine_that_hangs_is_left_and_another_goes_on() -> None:
+    first, second = Reader(fails_at=4, hangs=threading.Event()), Reader(streams=True)
+    text = "One, and two. Three four five six."
+    failures: list[str] = []
+    synthesis = Synthesis(
+        LoadedEngine(first),
+        text,
+        SynthesisOptions("any", segmentation="sentence"),
+        chunk_frames=50,
+        fail_over=relieved_by(LoadedEngine(second), failures),
+    )
+    synthesis.start()
+    next_chunk(synthesis)
+    while len(first.words) < 4:
+        synthesis.wait(0.01)
+    assert synthesis.abandon_engine(EngineError("it hangs"))
+    chunks = chunks_of(synthesis)
+    assert second.asked == ["Three four five six."]
+    assert failures == ["it hangs"]
+    assert synthesis.heard_text(synthesis.frames) == text
+    assert not synthesis.join(0.01)
+    assert first.hangs is not None
+    first.hangs.set()
+    assert synthesis.join(SOON)
+    assert failures == ["it hangs"]
+    assert synthesis.error is None
+    assert chunks_of(synthesis) == []
+    assert chunks[-1].end == synthesis.frames
+
+
+def test_without_anybody_to_go_on_an_error_is_an_error() -> None:
+    failures: list[str] = []
+    synthesis = Synthesis(
+        LoadedEngine(Reader(fails_at=1)), "One two.", MANNER, fail_over=relieved_by(None, failures)
+    )
+    spoken(synthesis)
+    assert str(synthesis.error) == "it broke"
+    assert failures == ["it broke"]
+    assert not synthesis.abandon_engine(EngineError("it hangs"))
+    assert failures == ["it broke"]
+
+
+def test_one_that_waits_for_an_engine_that_was_left_is_relieved_too() -> None:
+    talker, second = LoadedEngine(Reader(), "reader"), Reader(streams=True)
+    failures: list[str] = []
+    synthesis = Synthesis(
+        talker, "One two.", MANNER, fail_over=relieved_by(LoadedEngine(second), failures)
+    )
+    with talker.lock:
+        synthesis.start()
+        talker.abandoned.set()
+        chunks_of(synthesis)
+    assert failures == ["engine 'reader' hangs"]
+    assert second.asked == ["One two."]
+
+
+def test_a_text_that_is_not_fed_any_more_ends() -> None:
+    stream = TextStream(0.05)
+    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), stream, MANNER)
+    stream.feed("One, two")
+    assert len(pcm_of(spoken(synthesis))) == 2000
+    assert stream.ended
+    assert synthesis.heard_text(2000) == "One, two"
+
+
+@pytest.mark.parametrize("pieces", [[], ["One, and"]])
+def test_a_text_that_is_still_written_can_be_cancelled(pieces: list[str]) -> None:
+    stream = TextStream(PATIENCE)
+    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), stream, MANNER)
+    synthesis.start()
+    for piece in pieces:
+        stream.feed(piece)
+    synthesis.cancel()
+    assert synthesis.join(SOON)
+    assert stream.cancelled
+    assert synthesis.done
+
+
+def test_what_never_began_can_be_ended() -> None:
+    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), "text", MANNER)
+    synthesis.cancel()
+    assert synthesis.join(0.0)
+    assert synthesis.take() is None
+    assert not synthesis.wait(0.0)
+
+
+def test_traditionally_nothing_is_given_before_all_is_made() -> None:
+    engine = ScriptedEngine(
+        [Block(np.full(100, n, np.int16)) for n in range(50)], gate=threading.Event()
+    )
+    assert engine.gate is not None
+    synthesis = Synthesis(
+        LoadedEngine(engine), "text", MANNER, chunk_frames=100, ahead_seconds=0.1, streaming=False
+    )
+    synthesis.start()
+    assert not synthesis.wait(0.1)
+    assert synthesis.take() is None
+    engine.gate.set()
+    chunks = chunks_of(synthesis)
+    np.testing.assert_array_equal(pcm_of(chunks), np.repeat(np.arange(50), 100))
+    assert synthesis.error is None
+    assert synthesis.join(SOON)
+
+
+def test_both_ways_give_the_same_samples(espeak: EspeakEngine) -> None:
+    streamed, whole = (
+        list(samples_of(Synthesis(LoadedEngine(espeak), TEXT, MANNER, streaming=streaming)))
+        for streaming in (True, False)
+    )
+    assert [pcm.tobytes() for pcm in streamed] == [pcm.tobytes() for pcm in whole]
+
+
+def test_a_traditional_synthesis_can_be_cancelled() -> None:
+    engine = ScriptedEngine(endless=True)
+    synthesis = Synthesis(
+        LoadedEngine(engine), "on and on", MANNER, chunk_frames=100, streaming=False
+    )
+    synthesis.start()
+    synthesis.cancel()
+    assert synthesis.join(SOON)
+    assert engine.closed.is_set() or not engine.asked

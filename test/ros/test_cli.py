@@ -1,0 +1,170 @@
+"""The command line and the demo, run as a person runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from support.hearing import SENTENCE, whole
+from support.sound import no_server_env
+
+from k2so_tts.audio import Pcm
+
+TIMEOUT = 60.0
+DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo.py"
+
+
+def run(
+    *command: str,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    text_in: str | None = None,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env=env,
+        cwd=cwd,
+        input=text_in,
+    )
+
+
+def read_wav(path: Path) -> Pcm:
+    with wave.open(str(path)) as file:
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16)
+
+
+def test_say_writes_what_the_engine_makes(tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    assert run("k2so-tts", "say", SENTENCE, "--wav", str(path)).returncode == 0
+    assert np.array_equal(read_wav(path), whole(SENTENCE))
+
+
+def test_say_takes_manner_and_standard_input(tmp_path: Path) -> None:
+    path = tmp_path / "out.wav"
+    options = ["--voice", "de", "--rate", "2", "--volume", "0.5", "--wav", str(path)]
+    assert run("k2so-tts", "say", "-", *options, text_in="Guten Tag.").returncode == 0
+    plain = whole("Guten Tag.", "de")
+    assert 0 < len(read_wav(path)) < 0.7 * len(plain)
+    assert np.abs(read_wav(path).astype(int)).max() < 0.7 * np.abs(plain.astype(int)).max()
+
+
+def test_say_plays_on_a_device() -> None:
+    result = run("k2so-tts", "say", "One.", "--device", "null")
+    assert result.returncode == 0, result.stderr
+
+
+def test_say_works_without_any_ros(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    code = (
+        "import sys; sys.modules.update(rclpy=None, audio_common_msgs=None); "
+        f"from k2so_tts.cli.main import main; main(['say', 'One.', '--wav', {str(path)!r}])"
+    )
+    assert run(sys.executable, "-c", code).returncode == 0
+    assert np.array_equal(read_wav(path), whole("One."))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["say", "x", "--voice", "klingon", "--wav", "x.wav"], "no voice or language 'klingon'"),
+        (["say", "x", "--rate", "9"], "9 is not between 0.25 and 4.0"),
+        (["say", "x", "--engine", "parrot"], "invalid choice: 'parrot'"),
+        (["say", "x", "-o", "model=x"], "engine 'espeak' has no option 'model'; allowed: none"),
+        (["say", "x", "-o", "model"], "'model' is not of the form NAME=VALUE"),
+        (["voices", "-o", "model=x"], "--engine NAME"),
+        (["say", "x", "--wav", "/nowhere/x.wav"], "/nowhere/x.wav"),
+        (["say", "x", "--wav", "/dev/full"], "No space left on device: '/dev/full'"),
+        (["say", "x", "--device", "auto"], "this machine has no sound device"),
+    ],
+)
+def test_what_makes_no_sense_is_told_in_one_line(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    env = {**os.environ, **no_server_env(tmp_path)}
+    result = run("k2so-tts", *arguments, env=env, cwd=tmp_path)
+    assert result.returncode != 0
+    assert said in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_doctor_says_what_is_missing(tmp_path: Path, sound_env: dict[str, str]) -> None:
+    healthy = run("k2so-tts", "doctor", env={**sound_env, "COLUMNS": "200"})
+    assert (healthy.returncode, healthy.stdout.count("ok")) == (0, 4)
+    deaf = run("k2so-tts", "doctor", env={**os.environ, **no_server_env(tmp_path)})
+    assert deaf.returncode == 1
+    assert "missing" in deaf.stdout
+
+
+def test_voices_lists_the_engine_and_its_voices() -> None:
+    listed = run("k2so-tts", "voices", "--engine", "espeak").stdout.split()
+    assert listed[0] == "espeak:"
+    assert {"de", "en-us", "fr-fr"} <= set(listed)
+
+
+def test_voices_says_what_is_missing_for_an_engine() -> None:
+    lines = run("k2so-tts", "voices").stdout.splitlines()
+    for name in ("coqui", "piper"):
+        (line,) = (line for line in lines if line.startswith(f"{name}: "))
+        assert f"{name} can't be used: no module" in line or f"{name} needs a" in line
+        assert "pip install" in line or f"set {name}." in line
+    assert "espeak: 22050 Hz, default en-us" in lines
+
+
+def test_send_without_a_server_says_so() -> None:
+    result = run("k2so-tts", "send", "Hello.", "--wait", "0.2")
+    assert result.returncode == 1
+    assert "no speak_server offers the action" in result.stderr
+
+
+def test_send_to_what_is_no_namespace_says_so() -> None:
+    result = run("k2so-tts", "send", "Hello.", "--namespace", "robot 1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Invalid namespace: namespace must not contain")
+    assert "'/robot 1'" in result.stderr
+
+
+def test_the_demo_speaks_into_a_file_where_there_is_no_device(tmp_path: Path) -> None:
+    text = """It's "quoted" $HOME `ls`"""
+    env = {**os.environ, **no_server_env(tmp_path), "TEXT": text}
+    result = run(sys.executable, str(DEMO), env=env, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "no sound device" in result.stdout
+    assert "first frame at the device" in result.stdout
+    heard = read_wav(tmp_path / "demo.wav")
+    assert len(heard) / 48000 > len(whole(text)) / 22050
+    assert np.abs(heard.astype(int)).max() > 3000
+
+
+@pytest.mark.parametrize("heard", [0.0, 0.2, 1.0])
+def test_ctrl_c_ends_the_demo_and_leaves_nothing(tmp_path: Path, heard: float) -> None:
+    """The group is interrupted, as by a terminal, once so many seconds are in the file."""
+    env = {**os.environ, **no_server_env(tmp_path), "TEXT": SENTENCE}
+    command = [sys.executable, str(DEMO)]
+    demo = subprocess.Popen(
+        command, env=env, cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE
+    )
+    family: set[psutil.Process] = set()
+    wav = tmp_path / "demo.wav"
+    deadline = time.monotonic() + TIMEOUT
+    while not family or (heard and (not wav.exists() or wav.stat().st_size < 96_000 * heard)):
+        assert time.monotonic() < deadline
+        family.update(psutil.Process(demo.pid).children(recursive=True))
+        time.sleep(0.01)
+    family.update(psutil.Process(demo.pid).children(recursive=True))
+    os.killpg(demo.pid, signal.SIGINT)
+    demo.communicate(timeout=TIMEOUT)
+    assert demo.returncode in (130, -signal.SIGINT, 1)
+    _, left = psutil.wait_procs(family, TIMEOUT)
+    assert left == []

@@ -1,0 +1,428 @@
+"""The examples, run as a reader would run them, against the real nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pytest
+import rclpy
+from action_msgs.msg import GoalStatus, GoalStatusArray
+from ament_index_python import PackageNotFoundError, get_package_prefix
+from audio_common_msgs.action import TTS
+from diagnostic_msgs.msg import DiagnosticArray
+from py_trees.common import Status
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
+from rclpy.context import Context
+from rclpy.executors import MultiThreadedExecutor, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
+from std_msgs.msg import Bool
+from support.ros import own_domain
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GREET = EXAMPLES / "py_trees" / "greet.py"
+LLM_STREAM = EXAMPLES / "llm_stream.py"
+CPP = EXAMPLES / "behaviortree_cpp"
+
+TIMEOUT = 20.0
+STOP_SECONDS = 5.0
+FAST_WORDS = 12.0  # a second: more than anybody speaks, so that speech never waits for words
+
+T = TypeVar("T")
+
+
+# What runs
+
+
+@dataclass
+class Running:
+    """A child process, what it has printed, and when it printed its last word."""
+
+    process: subprocess.Popen[bytes]
+    output: str = ""
+    printed_at: float = 0.0
+
+    @property
+    def lines(self) -> list[str]:
+        return self.output.splitlines()
+
+    def wait(self) -> int:
+        return self.process.wait(TIMEOUT)
+
+    def read(self) -> None:
+        """Read all there comes, as it comes."""
+        assert self.process.stdout is not None
+        while piece := os.read(self.process.stdout.fileno(), 4096).decode():
+            self.output += piece
+            if piece.strip():
+                self.printed_at = time.monotonic()
+
+
+@contextlib.contextmanager
+def running(domain: int, *command: str | Path) -> Iterator[Running]:
+    """A process while the block runs: told to end after it, ended if it does not listen."""
+    env = {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(domain),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        child = Running(process)
+        reader = threading.Thread(target=child.read, daemon=True)
+        reader.start()
+        try:
+            yield child
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            reader.join(STOP_SECONDS)
+
+
+@dataclass
+class Goal:
+    """What anybody can see of a goal: how it ended, and seconds of it that began to be heard."""
+
+    status: int = GoalStatus.STATUS_UNKNOWN
+    heard_s: float = 0.0
+
+
+class Witness:
+    """Sees and hears, in a domain, what the nodes tell everybody."""
+
+    def __init__(self, domain: int) -> None:
+        self.goals: dict[bytes, Goal] = {}
+        self.speaking_at: list[float] = []
+        self.is_speaking: bool | None = None
+        self.diagnostics: dict[str, dict[str, str]] = {}
+        self._context = Context()
+        rclpy.init(
+            context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+        )
+        self.node: Node = rclpy.create_node("witness", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        remembered = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        subscribe = self.node.create_subscription
+        subscribe(GoalStatusArray, "say/_action/status", self._on_status, remembered)
+        subscribe(TTS.Impl.FeedbackMessage, "say/_action/feedback", self._on_feedback, 100)
+        subscribe(Bool, "is_speaking", self._on_speaking, remembered)
+        subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
+        self.danger = self.node.create_publisher(Bool, "danger", 10)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def wait(self, condition: Callable[[], T], timeout: float = TIMEOUT) -> T:
+        """Spin until the condition holds; its value."""
+        deadline = time.monotonic() + timeout
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "it did not happen"
+            self._executor.spin_once(0.02)
+        return value
+
+    def statuses(self) -> list[int]:
+        return [goal.status for goal in self.goals.values()]
+
+    def number(self, node: str, key: str) -> int:
+        """A counter in a node's last diagnostics; -1 before there are any."""
+        return int(self.diagnostics.get(node, {}).get(key, -1))
+
+    def _goal(self, goal_id: Any) -> Goal:
+        return self.goals.setdefault(bytes(goal_id.uuid), Goal())
+
+    def _on_status(self, message: GoalStatusArray) -> None:
+        for status in message.status_list:
+            self._goal(status.goal_info.goal_id).status = status.status
+
+    def _on_feedback(self, message: Any) -> None:
+        info = message.feedback.audio.audio.info
+        self._goal(message.goal_id).heard_s += info.chunk / info.rate
+
+    def _on_speaking(self, message: Bool) -> None:
+        self.is_speaking = message.data
+        if message.data:
+            self.speaking_at.append(time.monotonic())
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            values = {pair.key: pair.value for pair in status.values}
+            self.diagnostics[status.name.split(":")[0]] = values
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    with own_domain() as domain:
+        yield domain
+
+
+@pytest.fixture
+def witness(domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    with contextlib.closing(Witness(domain)) as witness:
+        yield witness
+
+
+@pytest.fixture
+def robot(domain: int, witness: Witness) -> Iterator[Witness]:
+    """Both nodes, playing to nobody in real time, and who watches them."""
+    player = ("audio_player", "--ros-args", "-p", "device:=null")
+    with running(domain, *player), running(domain, "speak_server"):
+        witness.wait(lambda: len(witness.diagnostics) == 2 and witness.is_speaking is not None)
+        yield witness
+
+
+# The tree of py_trees
+
+
+def heard(tree: Running, name: str) -> list[str]:
+    """What a behaviour of the tree said was heard in full."""
+    return [line for line in tree.lines if line.startswith(f"{name}: heard ")]
+
+
+def test_the_tree_greets_to_the_end(robot: Witness, domain: int) -> None:
+    text = "Hello, and welcome."
+    with running(domain, sys.executable, GREET, "--once", text) as tree:
+        robot.wait(lambda: tree.process.poll() is not None)
+    assert tree.wait() == 0
+    assert heard(tree, "Greeting") == [f"Greeting: heard '{text}'"]
+    robot.wait(lambda: robot.number("/speak_server", "goals_succeeded") == 1)
+    robot.wait(lambda: robot.is_speaking is False)
+    assert robot.statuses() == [GoalStatus.STATUS_SUCCEEDED]
+
+
+def test_danger_breaks_the_greeting_off(robot: Witness, domain: int) -> None:
+    text = "Hello, and welcome aboard. I am your guide, and I talk about the weather today."
+    with running(domain, sys.executable, GREET, "--once", text) as tree:
+        robot.wait(lambda: any(goal.heard_s for goal in robot.goals.values()))
+        robot.wait(robot.danger.get_subscription_count)
+        robot.danger.publish(Bool(data=True))
+        robot.wait(lambda: tree.process.poll() is not None)
+    assert tree.wait() == 0
+
+    robot.wait(lambda: robot.number("/speak_server", "goals_canceled") == 1)
+    robot.wait(lambda: robot.number("/speak_server", "goals_succeeded") == 2)
+    cut, warning, greeting = robot.goals.values()
+    assert cut.status == GoalStatus.STATUS_CANCELED
+    assert warning.status == greeting.status == GoalStatus.STATUS_SUCCEEDED
+    assert 0.0 < cut.heard_s < greeting.heard_s
+    assert warning.heard_s > 0.3
+
+    (cut_off,) = [line for line in tree.lines if line.startswith("Greeting: cut off after ")]
+    words = cut_off.removeprefix("Greeting: cut off after ").strip("'")
+    assert text.startswith(words)
+    assert len(words) < len(text)
+    assert heard(tree, "Warning") == ["Warning: heard 'Danger!'"]
+    assert heard(tree, "Greeting") == [f"Greeting: heard '{text}'"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_tree_falls_silent_when_it_is_ended(
+    robot: Witness, domain: int, number: signal.Signals
+) -> None:
+    with running(domain, sys.executable, GREET) as tree:
+        robot.wait(lambda: robot.is_speaking)
+        tree.process.send_signal(number)
+        robot.wait(lambda: tree.process.poll() is not None)
+    assert tree.wait() == 0
+    robot.wait(lambda: robot.is_speaking is False)
+    assert robot.statuses() == [GoalStatus.STATUS_CANCELED]
+
+
+def test_a_server_that_is_not_there_is_not_waited_for_long(witness: Witness) -> None:
+    say = load(EXAMPLES / "py_trees" / "say.py").Say("Say", "Hello", server_timeout=0.3)
+    say.setup(node=witness.node)
+
+    def failed() -> bool:
+        say.tick_once()
+        return bool(say.status == Status.FAILURE)
+
+    witness.wait(failed)
+    say.shutdown()
+    assert say.feedback_message == "there is no server"
+
+
+class SlowServer:
+    """An action server that answers goals only when it is let."""
+
+    def __init__(self, domain: int) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+        self.ended: list[bool] = []
+        self._context = Context()
+        rclpy.init(
+            context=self._context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+        )
+        self._node = rclpy.create_node("slow_server", context=self._context)
+        self._server: Any = ActionServer(
+            self._node,
+            TTS,
+            "say",
+            execute_callback=self._execute,
+            goal_callback=self._on_goal,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+        self._executor = MultiThreadedExecutor(2, context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self.answer.set()
+        self._executor.shutdown(STOP_SECONDS)
+        self._thread.join(STOP_SECONDS)
+        self._server.destroy()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def _on_goal(self, _: Any) -> GoalResponse:
+        self.asked.set()
+        self.answer.wait(TIMEOUT)
+        return GoalResponse.ACCEPT
+
+    def _execute(self, handle: Any) -> Any:
+        deadline = time.monotonic() + TIMEOUT
+        while not handle.is_cancel_requested and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.ended.append(handle.is_cancel_requested)
+        handle.canceled() if handle.is_cancel_requested else handle.abort()
+        return TTS.Result(text="")
+
+
+def test_a_goal_not_accepted_yet_is_cancelled_too(witness: Witness, domain: int) -> None:
+    say = load(EXAMPLES / "py_trees" / "say.py").Say("Say", "Hello")
+    say.setup(node=witness.node)
+    with contextlib.closing(SlowServer(domain)) as server:
+
+        def asked() -> bool:
+            say.tick_once()
+            assert say.status == Status.RUNNING
+            return server.asked.is_set()
+
+        witness.wait(asked)
+        say.stop(Status.INVALID)
+        assert say.feedback_message == "cut off"
+        server.answer.set()
+        witness.wait(lambda: not say.busy)
+        say.shutdown()
+    assert server.ended == [True]
+    assert say.feedback_message == "cut off after ''"
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(witness: Witness, domain: int) -> None:
+    say = load(EXAMPLES / "py_trees" / "say.py").Say("Say", "Hello", server_timeout=0.5)
+    say.setup(node=witness.node)
+    with contextlib.closing(SlowServer(domain)) as server:
+        witness.wait(say._client.server_is_ready)
+        longest = 0.0
+
+        def failed() -> bool:
+            nonlocal longest
+            begun = time.monotonic()
+            say.tick_once()
+            longest = max(longest, time.monotonic() - begun)
+            return bool(say.status == Status.FAILURE)
+
+        witness.wait(failed)
+        assert say.feedback_message == "the server does not answer"
+        assert longest < 0.25
+        server.answer.set()
+        witness.wait(lambda: not say.busy)
+        say.shutdown()
+    assert server.ended == [True]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# The streamed text
+
+
+def test_speech_begins_before_the_last_word_is_written(robot: Witness, domain: int) -> None:
+    text = (
+        "The first clause is long enough to be heard for a while, "
+        "and the rest of it is written while that is being spoken."
+    )
+    command = (sys.executable, LLM_STREAM, "--words-per-second", str(FAST_WORDS), text)
+    with running(domain, *command) as stream:
+        robot.wait(lambda: stream.process.poll() is not None)
+    assert stream.wait() == 0
+    assert stream.lines == [text]
+
+    robot.wait(lambda: robot.number("/speak_server", "goals_succeeded") == 1)
+    robot.wait(lambda: robot.is_speaking is False)
+    assert robot.speaking_at[0] < stream.printed_at
+    assert robot.number("/speak_server", "goals_aborted") == 0
+    assert robot.number("/audio_player", "underruns") == 0
+    assert robot.number("/audio_player", "lost_frames") == 0
+
+
+def test_a_stream_that_nobody_hears_fails(domain: int) -> None:
+    with running(domain, sys.executable, LLM_STREAM, "Hello") as stream:
+        assert stream.wait() == 1
+
+
+# The tree of BehaviorTree.CPP
+
+PORT = re.compile(r'BT::(?:Input|Output)Port<\w[\w:]*>\("(\w+)"')
+
+
+def declared_ports() -> set[str]:
+    """What `Say` declares in C++, and what its base class adds."""
+    return {*PORT.findall((CPP / "say.hpp").read_text(encoding="utf-8")), "action_name"}
+
+
+def test_the_trees_use_the_ports_that_are_declared() -> None:
+    root = ET.parse(CPP / "trees" / "greet.xml").getroot()  # noqa: S314 - it is ours
+    trees = {tree.get("ID"): tree for tree in root.findall("BehaviorTree")}
+    assert root.get("BTCPP_format") == "4"
+    assert root.get("main_tree_to_execute") in trees
+    used = [set(node.attrib) - {"name"} for tree in trees.values() for node in tree.iter("Say")]
+    assert used
+    for ports in used:
+        assert "text" in ports
+        assert ports <= declared_ports()
+    model = root.find("TreeNodesModel/Action[@ID='Say']")
+    assert model is not None
+    assert {port.get("name") for port in model} == declared_ports()
+
+
+def test_the_goal_is_set_from_all_its_ports() -> None:
+    code = (CPP / "say.hpp").read_text(encoding="utf-8")
+    for name in TTS.Goal.get_fields_and_field_types():
+        assert f'getInput("{name}", goal.{name})' in code
+        assert name in declared_ports()
+
+
+@pytest.mark.timeout(600)
+def test_the_tree_compiles_where_its_packages_are(tmp_path: Path) -> None:
+    try:
+        get_package_prefix("behaviortree_ros2")
+    except PackageNotFoundError:
+        pytest.skip("behaviortree_ros2 is not installed here")
+    subprocess.run(["cmake", "-S", CPP, "-B", tmp_path], check=True)
+    subprocess.run(["cmake", "--build", tmp_path], check=True)

@@ -1,0 +1,193 @@
+"""Parameters: what is allowed, and the file that documents them all."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k2so_tts.engines import UnknownVoice, engine_options
+from k2so_tts.ros import audio_player, server_parameters
+from k2so_tts.ros.voice_selection import VoiceSelector
+from k2so_tts.settings import Setting, SettingError
+
+NODES = {
+    "speak_server": (
+        *server_parameters.PARAMETERS,
+        *engine_options("coqui").values(),
+        *engine_options("piper").values(),
+    ),
+    "audio_player": audio_player.PARAMETERS,
+}
+ALL = [
+    pytest.param(parameter, id=f"{node}.{parameter.name}")
+    for node, parameters in NODES.items()
+    for parameter in parameters
+]
+FILE = Path(__file__).parents[2] / "config" / "k2so_tts.yaml"
+
+GAIN = Setting("gain", 0.5, "A gain.", 0.0, 1.0)
+COUNT = Setting("count", 3, "A count.", 1, 5)
+MODE = Setting("mode", "a", "A mode.", choices=("a", "b"))
+NAME = Setting("name", "", "A name.")
+FLAG = Setting("flag", False, "A flag.")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        (GAIN, 0.0),
+        (GAIN, 1.0),
+        (GAIN, 1),
+        (COUNT, 1),
+        (COUNT, 5),
+        (MODE, "b"),
+        (NAME, ""),
+        (NAME, "anything"),
+        (FLAG, True),
+    ],
+)
+def test_what_is_allowed_comes_back_in_the_right_type(parameter: Setting, value: Any) -> None:
+    checked = parameter.check(value)
+    assert checked == value
+    assert type(checked) is type(parameter.default)
+
+
+def test_a_number_is_a_name_too() -> None:
+    assert NAME.check(5) == "5"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "allowed"),
+    [
+        (GAIN, -0.1, "a number from 0 to 1"),
+        (GAIN, 1.1, "a number from 0 to 1"),
+        (GAIN, math.nan, "a number from 0 to 1"),
+        (GAIN, math.inf, "a number from 0 to 1"),
+        (GAIN, "0.5", "a number from 0 to 1"),
+        (GAIN, True, "a number from 0 to 1"),
+        (GAIN, None, "a number from 0 to 1"),
+        (COUNT, 0, "a whole number from 1 to 5"),
+        (COUNT, 6, "a whole number from 1 to 5"),
+        (COUNT, 3.0, "a whole number from 1 to 5"),
+        (COUNT, True, "a whole number from 1 to 5"),
+        (COUNT, [3], "a whole number from 1 to 5"),
+        (MODE, "c", "a | b"),
+        (MODE, "", "a | b"),
+        (MODE, 1, "a | b"),
+        (NAME, 1.5, "a string"),
+        (NAME, None, "a string"),
+        (FLAG, 1, "true or false"),
+        (FLAG, "true", "true or false"),
+    ],
+)
+def test_what_is_not_allowed_is_said_in_one_line(
+    parameter: Setting, value: Any, allowed: str
+) -> None:
+    with pytest.raises(SettingError) as raised:
+        parameter.check(value)
+    assert str(raised.value) == f"parameter '{parameter.name}' is {value!r}; allowed: {allowed}"
+
+
+@pytest.mark.parametrize("parameter", ALL)
+def test_every_parameter_is_described_and_its_default_allowed(parameter: Setting) -> None:
+    assert parameter.check(parameter.default) == parameter.default
+    assert parameter.description.endswith(".")
+    assert (parameter.low is None) == (parameter.high is None)
+    if isinstance(parameter.default, float | int) and not isinstance(parameter.default, bool):
+        assert parameter.low is not None, "a number without a range"
+
+
+def flat(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as ROS names them: those within others have a dot in their name."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": value[inner] for inner in value}
+        else:
+            found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_the_file_holds_every_parameter_with_its_default(node: str) -> None:
+    documented = flat(yaml.safe_load(FILE.read_text())[f"/**/{node}"]["ros__parameters"])
+    assert documented == {parameter.name: parameter.default for parameter in NODES[node]}
+    assert [type(value) for value in documented.values()] == [
+        type({parameter.name: parameter.default for parameter in NODES[node]}[name])
+        for name in documented
+    ]
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_the_file_says_which_parameters_are_live_and_in_what_range(node: str) -> None:
+    text = FILE.read_text().partition(f"{node}:")[2]
+    for parameter in NODES[node]:
+        engine, _, name = parameter.name.rpartition(".")
+        lines = text.partition(f" {engine}:\n" if engine else "\n")[2].splitlines()
+        line = next(line for line in lines if line.strip().startswith(f"{name}:"))
+        comment = line.partition("#")[2]
+        assert ("(live)" in comment) == parameter.live
+        for choice in parameter.choices:
+            assert choice in comment
+        if parameter.low is not None:
+            assert f" {parameter.low} " in comment
+            assert f" to {parameter.high}" in comment
+
+
+SERVER = {parameter.name: parameter.default for parameter in server_parameters.PARAMETERS}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": "nope"}, "parameter 'engine' is 'nope'; allowed: .*espeak"),
+        ({"voice": "nope"}, "parameter 'voice' names 'nope'"),
+        ({"voice_aliases": "a=nope"}, "parameter 'voice_aliases' names 'nope'"),
+        ({"voice_aliases": "a"}, "parameter 'voice_aliases' holds 'a'; allowed: 'alias=voice"),
+        ({"voice_aliases": "=de"}, "parameter 'voice_aliases' holds '=de'"),
+    ],
+)
+def test_an_engine_or_a_voice_that_is_not_to_be_had_is_named(
+    changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(SettingError, match=message):
+        VoiceSelector({**SERVER, **changes})
+
+
+@pytest.mark.parametrize(
+    ("language", "voice"),
+    [
+        ("", "en-us+f3"),
+        ("en", "en-us+f3"),
+        ("en-us", "en-us+f3"),
+        ("EN_us", "en-us+f3"),
+        ("en-gb", "en-gb"),
+        ("de", "de"),
+        ("robot", "en-us+m3"),
+        ("guide", "de"),
+    ],
+)
+def test_a_goal_is_spoken_in_its_language(language: str, voice: str) -> None:
+    aliases = "robot=en-us+m3, guide=de"
+    voices = VoiceSelector({**SERVER, "voice": "en-us+f3", "voice_aliases": aliases})
+    try:
+        assert voices.voice_for(language) == voice
+        with pytest.raises(UnknownVoice):
+            voices.voice_for("xx-nope")
+    finally:
+        voices.close()
+
+
+def test_a_goal_is_spoken_in_the_configured_manner() -> None:
+    voices = VoiceSelector({**SERVER, "rate": 0.5, "pitch": 1.5, "volume": 0.5})
+    try:
+        manner = voices.options("de", 1.5, 0.5)
+        assert (manner.voice, manner.volume) == ("de", 0.25)
+        assert (manner.prosody.rate, manner.prosody.pitch) == (0.75, 1.5)
+        assert voices.options("", 0.25, 1.0).prosody.rate == server_parameters.RATE[0]
+    finally:
+        voices.close()

@@ -1,0 +1,78 @@
+"""Random sequences of what a tree may do, on the real nodes, judged by a recording."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from std_srvs.srv import Trigger
+from support.compare import align
+from support.hearing import as_heard, check_heard, whole
+from support.recording import retake
+from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer
+from support.sound import SoundServer
+
+WORDS = (
+    *("Apples", "Bridges", "Candles", "Doors", "Elephants", "Fountains", "Gardens"),
+    *("Hammers", "Islands", "Jackets", "Kettles", "Lanterns", "Mountains", "Needles"),
+)
+"""No two begin alike, so that each is found in the recording."""
+STEPS = len(WORDS)
+POLICIES = ("queue", "queue", "replace")
+
+
+@retake
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_a_tree_does_each_goal_ends_once_and_what_succeeded_was_heard(
+    robot: Observer, sound_server: SoundServer, seed: int
+) -> None:
+    chance = random.Random(seed)
+    sent: list[tuple[str, Goal]] = []
+    with sound_server.record() as recording:
+        recording.lost_frames()
+        for step in range(STEPS):
+            act(robot, chance, step, sent)
+        robot.wait_for_end(*(goal for _, goal in sent), timeout=120)
+        robot.wait(lambda: not robot.speaking[-1][1])
+        recording.wait_for_frames(recording.frames + sound_server.rate, 10)
+        heard = recording.whole()[:, 0]
+
+    end = 0
+    for text, goal in sent:
+        assert goal.status in (SUCCEEDED, CANCELED, ABORTED)
+        assert text.startswith(goal.text)
+        if goal.status != SUCCEEDED:
+            assert goal.text != text or goal.feedback
+            continue
+        assert goal.text == text
+        expected = as_heard(whole(text), sound_server.rate)
+        match = align(heard, expected)
+        check_heard(heard, expected)
+        assert match.offset >= end, "out of order"
+        end = match.offset + len(expected)
+    assert any(goal.status == SUCCEEDED for _, goal in sent)
+    robot.wait(lambda: robot.status("/speak_server").get("goals_waiting") == "0")
+    assert robot.status("/audio_player")["lost_frames"] == "0"
+
+
+def act(robot: Observer, chance: random.Random, step: int, sent: list[tuple[str, Goal]]) -> None:
+    """Do one random thing; the last one is a goal that nothing cuts off."""
+    deed = (
+        "goal"
+        if step in (0, STEPS - 1)
+        else chance.choice(["goal", "goal", "cancel", "hear", "odd"])
+    )
+    if deed == "goal":
+        text = f"{WORDS[step]} {chance.choice(['is short.', 'goes on for a little while.'])}"
+        sent.append((text, robot.send(text)))
+        robot.wait(lambda: sent[-1][1].accepted)
+    elif deed == "cancel":
+        robot.cancel(chance.choice(sent)[1])
+    elif deed == "hear":
+        goal = sent[-1][1]
+        robot.wait(lambda: goal.feedback or goal.status is not None)
+    elif chance.random() < 0.3:
+        robot.call(Trigger, "/speak_server/stop")
+    else:
+        robot.set_parameter("/speak_server", "queue_policy", chance.choice(POLICIES))

@@ -1,0 +1,276 @@
+"""Texts cut into segments: sentences of many languages, clauses, and how much fits where."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k2so_tts.synthesis.pace import FIRST_SECONDS, PaceEstimator
+from k2so_tts.text.segmenter import (
+    CLAUSE,
+    LONGEST,
+    SEGMENTATIONS,
+    SENTENCE,
+    WORD,
+    MissingSplitter,
+    Segmenter,
+    ends_clause,
+    pause_after,
+    require_splitter,
+    speakable,
+    weighted_length,
+)
+from k2so_tts.text.stream import Segment
+
+prose = st.text(st.sampled_from("aбé語한 ,.;:!?…\n\t\"'»)(-–。、3८ا\u0301\u200d👍"), max_size=700)
+FOX = (
+    "The quick brown fox jumps over the lazy dog while the cat, who is asleep, dreams of mice "
+    "and fish; then it wakes up and the story begins again. Dr. No arrives."
+)
+
+
+def cut(text: str, language: str, where: str, room: float, growth: float = 1.0) -> list[Segment]:
+    cutter = Segmenter(text, language, where)
+    segments = []
+    while (segment := cutter.next(room)) is not None:
+        segments.append(segment)
+        room *= growth
+    return segments
+
+
+def texts(segments: list[Segment]) -> list[str]:
+    return [segment.text.strip() for segment in segments]
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        ("en", "Dr. Smith paid $3.14 to Mr. Jones. |He left at 5 p.m. on Monday."),
+        ("en", "See e.g. www.example.com/a.b?c=d for more. |Mail me at a.b@c.org today."),
+        ("en", "It costs 1,000.5 dollars... |Maybe it does not, after all. |Version 1.2.3."),
+        ("en", "\"Really? I am surprised.\" he asked. |'Yes, of course I did!'"),
+        ("en", "The U.S. is big, and wide. |J. R. R. Tolkien wrote it all. |See No. 5 there."),
+        ("en-gb", "He said “Hello there.” and left. |(It was a very long day.)"),
+        ("en", "He said “I am ill.” |The dog barked. |(It was so.) |Now it is not."),
+        ("en", "“Really?” John asked us. |“Yes, I am.” |Nobody spoke (it was late) any more."),
+        ("de", "Das ist z. B. ein erster Test. |Am 3. Oktober ist ein Feiertag."),
+        ("de", "Dr. Müller kam um 15.30 Uhr. |Das kostet 1.000,50 Euro. |Der 4. Mann ist da."),
+        ("de_AT", "„Ja, das stimmt!“, sagte er. |Und so weiter usw. und so fort."),
+        ("fr", "M. Dupont est bien là. |Mme. Durand est là aussi. |« Bonjour ! » dit-il."),
+        ("fr", "Il y a 3,5 kg, etc. et plus. |Qu'est-ce que c'est ?"),
+        ("es", "¿Cómo está usted hoy? |¡Estoy muy bien! |El Sr. García vive en EE. UU. hoy."),
+        ("it", "Il sig. Rossi è qui con noi. |Ciao a tutti quanti!"),
+        ("pt-br", "O Sr. Silva chegou agora. |Está tudo bem?"),
+        ("ru", "Это т. е. пример для вас. |Г. Иванов пришёл домой."),
+        ("ja", "これは文です。|次の文です！|「はい。」と言った。|終わりです"),
+        ("zh", "你好，我叫李明。|“真的吗？”他问。|3.14是圆周率。"),
+        ("ar", "مرحبا بك معنا. |كيف حالك اليوم؟ |أنا بخير والحمد لله."),
+        ("hi", "यह एक वाक्य है। |यह दूसरा है। |डॉ. शर्मा आए।"),
+        ("ko", "안녕하세요. |저는 로봇입니다."),
+        ("tlh", "Hello there, my friend. |How are you today?"),
+        ("en", "A long heading\n\n|A paragraph of it.\n|- one thing\n|- another thing"),
+        ("en", "Do all of this:\n|1. Go to the very end.\n|2. Come back to the start."),
+        ("en", "... |Never mind!? |!!!"),
+    ],
+)
+def test_sentences_are_told_apart(language: str, text: str) -> None:
+    """At each |, and nowhere else, but for what has no sound."""
+    sentences = [part for part in text.split("|") if speakable(part)]
+    segments = cut(text.replace("|", ""), language, SENTENCE, LONGEST)
+    assert [segment.text.strip(" .!") for segment in segments] == [
+        sentence.strip(" .!") for sentence in sentences
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "ends"),
+    [
+        ("en", "Ask Dr. ", False),
+        ("en", "Ask Dr. Smith", False),
+        ("en", "Ask the doctor. ", True),
+        ("en", "Ask the doctor. Sm", True),
+        ("en", "He said “I am ill.” ", True),
+        ("en", "It was J. ", False),
+        ("en", "Why? ", True),
+        ("en", "Well, ", True),
+        ("de", "Das ist z. B. ", False),
+        ("de_AT", "Am 3. ", False),
+        ("de", "Am 3. Oktober ist", False),
+        ("de", "Das ist gut. ", True),
+    ],
+)
+def test_a_clause_that_is_being_written_does_not_end_with_an_abbreviation(
+    language: str, text: str, ends: bool
+) -> None:
+    end = 1 + max(text.rfind(mark) for mark in ".?,”")
+    assert ends_clause(text, end, language) == ends
+
+
+@settings(max_examples=500, deadline=None)
+@given(prose, st.sampled_from(SEGMENTATIONS), st.floats(1, 300), st.sampled_from([0.7, 1.0, 1.6]))
+def test_the_segments_are_the_text_and_bounded(
+    text: str, where: str, room: float, growth: float
+) -> None:
+    segments = cut(text, "en", where, room, growth)
+    assert "".join(segment.text for segment in segments) == text
+    ends = [0, *(segment.start + len(segment.text) for segment in segments)]
+    assert [segment.start for segment in segments] == ends[:-1]
+    assert all(segment.text for segment in segments)
+    assert all(weighted_length(segment.text) <= LONGEST for segment in segments)
+    for segment, following in pairwise(segments):
+        assert (
+            speakable(segment.text)
+            or not speakable(segment.text + following.text)
+            or (weighted_length(segment.text) > LONGEST // 2)
+        ), "what has no sound belongs to what has"
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "語" * 50_000, "!" * 100_000, "ab, " * 20_000])
+@pytest.mark.parametrize("where", SEGMENTATIONS)
+def test_a_text_without_an_end_is_cut_all_the_same(text: str, where: str) -> None:
+    segments = cut(text, "en", where, 50)
+    assert "".join(segment.text for segment in segments) == text
+    assert all(weighted_length(segment.text) <= LONGEST for segment in segments)
+    assert len(segments) <= 20 + 12 * len(text) / LONGEST * (3 if "語" in text else 1)
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        (
+            WORD,
+            [
+                ("The quick ", 0.0),
+                ("brown fox jumps ", 0.0),
+                ("over the lazy dog ", 0.0),
+                ("while the cat, who is asleep, ", 0.15),
+                ("dreams of mice and fish; then it wakes up and the story begins again. ", 0.4),
+                ("Dr. No arrives.", 0.4),
+            ],
+        ),
+        (
+            CLAUSE,
+            [
+                ("The quick brown fox jumps over the lazy dog while the cat, ", 0.15),
+                ("who is asleep, ", 0.15),
+                ("dreams of mice and fish; ", 0.25),
+                ("then it wakes up and the story begins again. ", 0.4),
+                ("Dr. No arrives.", 0.4),
+            ],
+        ),
+        (SENTENCE, [(FOX[:-15], 0.4), ("Dr. No arrives.", 0.4)]),
+    ],
+)
+def test_a_long_sentence_is_cut_early(where: str, expected: list[tuple[str, float]]) -> None:
+    segments = cut(FOX, "en", where, 12, 1.6)
+    assert [(segment.text, segment.pause) for segment in segments] == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "first"),
+    [
+        ("en", "We waited there and we saw nothing at all.", "We waited there "),
+        ("en", "Yes, Dr. Alexander Humperdinck is at home today.", "Yes, Dr. Alexander "),
+        ("en", "It is 3.14159 or maybe more than that.", "It is 3.14159 "),
+        ("de", "Guten Tag, ich bin ein Roboter und helfe Ihnen.", "Guten Tag, "),
+        ("ja", "こんにちは、私はロボットで、あなたを手伝います。", "こんにちは、"),
+        (
+            "ja",
+            "あなたの仕事を手伝うためにここにいます。",
+            "あなたの仕事を手伝うためにここにいます。",
+        ),
+    ],
+)
+def test_words_and_numbers_stay_whole(language: str, text: str, first: str) -> None:
+    assert cut(text, language, WORD, 18)[0].text == first
+
+
+def test_short_sentences_are_spoken_together_where_there_is_time() -> None:
+    text = "Yes. I do. Of course I want to come with you."
+    assert texts(cut(text, "en", WORD, 12))[:2] == ["Yes. I do.", "Of course"]
+    assert texts(cut(text, "en", WORD, 4))[0] == "Yes."
+    assert texts(cut("Yes.\n\nI do.", "en", WORD, 100)) == ["Yes.", "I do."]
+
+
+@pytest.mark.parametrize(
+    ("text", "pause"),
+    [
+        ("One, ", 0.15),
+        ("one; ", 0.25),
+        ("this: ", 0.25),
+        ("ah – ", 0.25),
+        ("One. ", 0.4),
+        ("“One!” ", 0.4),
+        ("一。", 0.4),
+        ("item\n", 0.3),
+        ("One.\n", 0.4),
+        ("One.\n\n", 0.7),
+        ("word ", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_a_pause_is_that_of_the_punctuation(text: str, pause: float) -> None:
+    assert pause_after(text) == pause
+
+
+def test_pace_gives_the_room_that_is_heard_meanwhile() -> None:
+    pace = PaceEstimator()
+    assert 10 <= pace.budget(None) <= 20
+    pace.learn(0, 1.0, 1.0, 0.0)
+    assert 10 <= pace.budget(None) <= 20
+    pace.learn(100, 2.0, 3.0, 8.0)
+    assert pace.budget(None) == pytest.approx(FIRST_SECONDS * 50)
+    assert pace.budget(2.0) == pytest.approx(0.8 * 2.0 * 50)
+    assert pace.budget(100.0) == LONGEST
+
+
+@pytest.mark.parametrize(("fixed", "per_size"), [(0.1, 0.01), (0.0, 0.02), (0.2, 0.0)])
+def test_what_a_text_costs_whatever_its_size_is_told_apart(fixed: float, per_size: float) -> None:
+    pace = PaceEstimator()
+    for size in (30, 5, 30, 80, 12, 12, 12, 100, 7, 60, 20):
+        pace.learn(size, fixed + per_size * size, 1.0, 3.0)
+    pace.learn(50, 9.0, 9.0, 3.0)  # the machine was busy
+    assert pace.fixed_seconds == pytest.approx(fixed, abs=0.01)
+    assert pace.seconds_per_size == pytest.approx(per_size, abs=2e-4)
+
+
+def test_nothing_is_cut_off_that_would_not_come_earlier_for_it() -> None:
+    pace = PaceEstimator()
+    for size in (4, 33, 80):
+        pace.learn(size, 0.5 + 0.002 * size, 1.0, 3.0)
+    assert pace.budget(None) > 60
+
+
+def test_an_engine_below_real_time_pauses_between_sentences() -> None:
+    pace = PaceEstimator()
+    pace.learn(100, 20.0, 20.0, 8.0)
+    assert pace.budget(None) == 12
+    assert pace.budget(0.5) == LONGEST
+
+
+@pytest.mark.parametrize("factor", [0.05, 0.3, 0.6, 0.79])
+def test_what_is_heard_covers_what_is_made(factor: float) -> None:
+    """No gap below a real-time factor of 0.8, whatever the text."""
+    per_size = 0.07
+    pace = PaceEstimator()
+    pace.learn(100, 100 * per_size * factor, 100 * per_size * factor, 100 * per_size)
+    cutter = Segmenter(FOX * 10, "en", WORD)
+    now, heard_until = 0.0, None
+    while (
+        segment := cutter.next(pace.budget(None if heard_until is None else heard_until - now))
+    ) is not None:
+        size = weighted_length(segment.text)
+        now += size * per_size * factor
+        assert heard_until is None or now <= heard_until
+        heard_until = (heard_until or now) + size * per_size
+
+
+def test_without_the_splitter_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_splitter()
+    monkeypatch.setitem(sys.modules, "sentencex", None)
+    with pytest.raises(MissingSplitter, match="pip install sentencex"):
+        require_splitter()

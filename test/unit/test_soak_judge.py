@@ -1,0 +1,201 @@
+"""The judge of `make soak`: every fault it is there for is seen, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from support.compare import Mono
+from support.soak import (
+    FAULTS,
+    UNFINISHED,
+    WIRE_HZ,
+    Footprint,
+    Hearing,
+    Report,
+    Utterance,
+    Wire,
+    as_heard,
+    faults,
+    judge,
+)
+
+from k2so_tts.audio import EMPTY_PCM, Pcm, frames_to_ns
+
+RATE = 48_000
+START_NS = 1_700_000_000_000_000_000
+PAUSE = np.zeros(RATE // 2, np.float32)
+GAIN = 0.5
+
+
+def speech(seed: int, frames: int = 2 * WIRE_HZ) -> Pcm:
+    """Noise without the highest frequencies: like speech, no part of it is like another."""
+    noise = np.random.default_rng(seed).normal(0.0, 1.0, frames + 31)
+    smooth = np.convolve(noise, np.hanning(32), "valid")
+    return np.asarray(8000 * smooth / np.abs(smooth).max(), np.int16)
+
+
+def sent(*each: tuple[Pcm, bool]) -> list[Utterance]:
+    """Utterances as the wire tells them; True: it was called back."""
+    wire = Wire()
+    for number, (pcm, cut) in enumerate(each):
+        start_ns = START_NS + number * 10_000_000_000
+        for first in range(0, len(pcm), 4096):
+            wire.add(start_ns + frames_to_ns(first, WIRE_HZ), pcm[first : first + 4096])
+        wire.add(start_ns if cut else start_ns + frames_to_ns(len(pcm), WIRE_HZ), EMPTY_PCM)
+    return wire.take()
+
+
+def heard(seed: int) -> Mono:
+    return as_heard(speech(seed), RATE, GAIN)
+
+
+def fade(after: Mono) -> Mono:
+    """5 ms as the player makes them where it has to stop."""
+    mirrored = after[: -RATE // 200 - 1 : -1]
+    return np.asarray(mirrored * np.linspace(1.0, 0.0, len(mirrored)), np.float32)
+
+
+def hear(*pieces: Mono) -> Hearing:
+    """Judge a recording of an utterance, one that was cut, and another; each lasts 2 s."""
+    utterances = sent((speech(1), False), (speech(2), True), (speech(3), False))
+    return judge(np.concatenate([PAUSE, *pieces, PAUSE]), utterances, RATE, GAIN)
+
+
+def test_what_is_heard_whole_is_without_a_fault() -> None:
+    part = heard(2)[:30_000]
+    assert hear(heard(1), PAUSE, part, fade(part), PAUSE, heard(3)) == Hearing(
+        due=4 * RATE, heard=4 * RATE
+    )
+
+
+@pytest.mark.parametrize("frames", [0, 20, 200, 700, 2 * RATE])
+def test_of_an_utterance_that_is_cut_anything_may_be_heard(frames: int) -> None:
+    part = heard(2)[:frames]
+    assert hear(heard(1), part, fade(part), heard(3)) == Hearing(due=4 * RATE, heard=4 * RATE)
+
+
+def test_one_that_was_cut_may_have_begun_with_the_same_words() -> None:
+    same = np.concatenate([speech(3)[:WIRE_HZ], speech(2)])
+    utterances = sent((same, True), (speech(3), False))
+    part = as_heard(same, RATE, GAIN)[: 3 * RATE // 4]
+    recorded = np.concatenate([PAUSE, part, fade(part), heard(3), PAUSE])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
+
+
+def test_of_silence_nothing_need_be_heard() -> None:
+    utterances = sent((np.zeros(WIRE_HZ, np.int16), False), (speech(1), False))
+    recorded = np.concatenate([PAUSE, heard(1), PAUSE])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
+
+
+def test_one_that_was_cut_may_end_and_the_next_begin_in_silence() -> None:
+    pause = np.zeros(WIRE_HZ // 20, np.int16)
+    one = np.concatenate([speech(2)[:WIRE_HZ], pause, speech(2)])
+    two = np.concatenate([pause[:20], speech(4)])
+    utterances = sent((one, True), (speech(5), True), (two, True))
+    first, second = (as_heard(pcm, RATE, GAIN) for pcm in (one, two))
+    recorded = np.concatenate([PAUSE, first[: RATE + 300], second[:RATE], fade(second[:RATE])])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing()
+
+
+def test_a_gap_a_loss_and_a_repetition_are_seen() -> None:
+    one, three = heard(1), heard(3)
+    gap = hear(one[:40_000], PAUSE, one[40_000:], three)
+    assert (gap.lost, gap.repeated, gap.longest_gap, gap.stray) == (0, len(PAUSE), len(PAUSE), 0)
+    loss = hear(one[:40_000], one[40_100:], three)
+    assert (loss.lost, loss.repeated, loss.heard) == (100, 0, 4 * RATE - 100)
+    again = hear(one[:40_000], one[36_000:], three)
+    assert (again.lost, again.repeated) == (0, 4000)
+
+
+def test_what_is_never_heard_is_lost() -> None:
+    assert hear(heard(3)).lost == 2 * RATE
+    assert hear(np.zeros(4 * RATE, np.float32)).lost == 4 * RATE
+    assert hear(heard(1), heard(3)[:RATE]).lost == RATE
+
+
+def test_what_was_not_sent_is_stray() -> None:
+    assert hear(heard(1), PAUSE, heard(7)[:20_000], PAUSE, heard(3)).stray > 19_000
+    assert hear(heard(1), PAUSE, heard(3), PAUSE, heard(3)).stray > 90_000
+
+
+def test_one_that_is_cut_and_goes_on_is_stray() -> None:
+    two = heard(2)
+    assert hear(heard(1), two[:30_000], fade(two[:30_000]), two[50_000:], heard(3)).stray > 40_000
+
+
+def test_another_volume_is_seen() -> None:
+    assert hear(2 * heard(1), heard(3)).lost > RATE
+
+
+def test_the_wire_knows_gaps_and_cuts() -> None:
+    wire = Wire()
+    wire.add(START_NS, speech(1)[:4096])
+    wire.add(START_NS + frames_to_ns(4097, WIRE_HZ), speech(1)[4097:])
+    wire.add(START_NS, EMPTY_PCM)
+    (one,) = wire.take()
+    assert (one.gapless, one.ended, one.cut, one.frames) == (False, True, True, 2 * WIRE_HZ - 1)
+    (late,) = sent((speech(1), False))
+    assert (late.gapless, late.ended, late.cut) == (True, True, False)
+    assert np.array_equal(late.pcm, speech(1))
+
+
+def test_an_utterance_may_be_called_back_after_its_last_chunk() -> None:
+    wire = Wire()
+    for stamp_ns, pcm in ((START_NS, speech(1)), (START_NS + 2_000_000_000, EMPTY_PCM)):
+        wire.add(stamp_ns, pcm)
+    assert not wire.utterances[0].cut
+    wire.add(START_NS, EMPTY_PCM)
+    (one,) = wire.take()
+    assert one.cut
+    assert one.gapless
+
+
+FLAT = Footprint(mib=100.0, threads=12, descriptors=40, children=2)
+
+
+def good() -> Report:
+    return Report(
+        outcomes=Counter(succeeded=5, canceled=2, aborted=1),
+        windows=5,
+        judged=5,
+        hearing=Hearing(due=RATE, heard=RATE),
+        counters=Counter(),
+        settled={"speak_server": FLAT},
+        ended={"speak_server": replace(FLAT, mib=105.0, descriptors=41)},
+    )
+
+
+def test_a_good_run_passes() -> None:
+    assert list(faults(good())) == []
+
+
+def end_with(footprint: Footprint) -> Callable[[Report], None]:
+    return lambda report: report.ended.update(speak_server=footprint)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda report: report.outcomes.update([UNFINISHED]),
+        lambda report: report.surprises.append("a goal was aborted for no reason"),
+        lambda report: setattr(report, "judged", 3),
+        lambda report: setattr(report.hearing, "heard", 0),
+        lambda report: setattr(report.hearing, "lost", 1),
+        lambda report: setattr(report.hearing, "repeated", 1),
+        lambda report: setattr(report.hearing, "stray", 1),
+        *(lambda report, name=name: report.counters.update({name: 1}) for name in FAULTS),
+        end_with(replace(FLAT, mib=111.0)),
+        end_with(replace(FLAT, threads=13)),
+        end_with(replace(FLAT, descriptors=43)),
+        end_with(replace(FLAT, children=3)),
+    ],
+)
+def test_any_fault_is_a_reason(spoil: Callable[[Report], None]) -> None:
+    report = good()
+    spoil(report)
+    assert len(list(faults(report))) == 1

@@ -8,11 +8,10 @@ from statistics import median
 
 import numpy as np
 import pytest
-from conftest import STEADY
 from support.hearing import SENTENCE, as_heard, check_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Pcm, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds

@@ -97,3 +97,18 @@ class Diagnostics:
 
 def _text(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def node_of(status: DiagnosticStatus) -> str:
+    """The fully qualified name of the node that a status, as `Diagnostics` makes it, is about."""
+    return str(status.name).partition(":")[0]
+
+
+def values_of(status: DiagnosticStatus) -> dict[str, str]:
+    """The values of a status by their keys."""
+    return {pair.key: pair.value for pair in status.values}
+
+
+def values_by_node(message: DiagnosticArray) -> dict[str, dict[str, str]]:
+    """The values of every status in a message, by the fully qualified names of the nodes."""
+    return {node_of(status): values_of(status) for status in message.status}

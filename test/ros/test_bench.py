@@ -87,8 +87,8 @@ def test_bench_measures_draws_and_writes(tmp_path: Path) -> None:
     assert result.returncode == int(not all(r["holds"] for r in found["ratios"].values()))
     assert [utterance["underruns"] for utterance in found["utterances"]] == [0] * 4
     assert {*found["costs"]} == {"speaking", "idle"}
-    (crowd,) = found["crowds"]
-    assert (crowd["robots"], crowd["processes"], len(crowd["first_frame_s"])) == (2, 4, 2)
+    (two,) = found["many_robots"]
+    assert (two["robots"], two["processes"], len(two["first_frame_s"])) == (2, 4, 2)
     assert image.read_bytes().startswith(b"\x89PNG")
     assert "| median |" in result.stdout
 
@@ -99,8 +99,8 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured() -> N
         "from k2so_tts.cli.main import main; main(['bench', '--plot', 'x.png'])"
     )
     result = run(sys.executable, "-c", code)
-    assert result.returncode == 1
-    assert "--plot needs matplotlib: 'pip install matplotlib'" in result.stderr
+    assert result.returncode == 2
+    assert "matplotlib is missing; install it with 'pip install matplotlib'" in result.stderr
     assert not result.stdout
 
 
@@ -114,7 +114,7 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured() -> N
         (["--seconds", "a"], 0),
     ],
 )
-def test_numbers_that_make_no_sense_are_named(arguments: list[str], least: int) -> None:
+def test_invalid_numbers_are_named(arguments: list[str], least: int) -> None:
     result = run("k2so-tts", "bench", *arguments)
     assert result.returncode == 2
     assert f"is not a whole number of {least} or more" in result.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from k2so_tts.cli.main import progress
+from k2so_tts.cli.progress import speaking_progress
 from k2so_tts.playback.devices import DeviceError, output_devices
 from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
 
@@ -43,8 +43,8 @@ def main() -> int:
             there = client.wait_for_server(START_SECONDS) and client.wait_for_player(START_SECONDS)
             if not there:
                 raise SpeechRefused("the nodes did not start")
-            with progress(text, 1.0) as tell:
-                measured = client.say(text, on_heard=tell)
+            with speaking_progress(text, 1.0) as on_heard:
+                measured = client.say(text, on_heard=on_heard)
     except SpeechRefused as error:
         console.print(str(error))
         return 1

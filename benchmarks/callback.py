@@ -137,7 +137,7 @@ def memory_growth(player: Player, listener: Silent) -> float:
 
 def measure(block: int, seconds: float) -> Result:
     listener = Silent()
-    player = Player(PlayerSettings(block_frames=block, rest_after=0), listener)
+    player = Player(PlayerSettings(block_frames=block, idle_close=0), listener)
     tap = Tap(player)
     player.start()
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from k2so_tts.audio import EMPTY_PCM, Pcm, Samples
+from k2so_tts.audio import EMPTY_PCM, Pcm, Samples, to_samples
 from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
 from k2so_tts.engines import Engine
 from k2so_tts.playback import DeviceError, PlayerSettings, play
@@ -181,7 +181,7 @@ class BarePipe:
                 _READ_BYTES
             )
             pcm = np.frombuffer(first[: len(first) // 2 * 2], "<i2")
-            self._pending.append((pcm.astype(np.float32) / 32768.0)[:, np.newaxis])
+            self._pending.append(to_samples(pcm))
             while process.stdout.read(_READ_BYTES):
                 pass
         if not self._heard.wait(_PIPE_SECONDS):

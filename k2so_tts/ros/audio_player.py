@@ -134,7 +134,7 @@ class AudioPlayer(Node):
     @property
     def broken(self) -> str | None:
         """Why only a new process can play again; None while this one can."""
-        return "the sound library hangs" if self._player.output.hangs else None
+        return "the sound library hangs" if self._player.output.unresponsive else None
 
     def close(self) -> None:
         """Fall silent, close the device, join every thread."""
@@ -264,7 +264,7 @@ class AudioPlayer(Node):
         health.values.update(
             device=output.device.name,
             device_rate_hz=output.device.rate,
-            device_rests=output.resting,
+            device_rests=output.idle_closed,
             realtime_priority=output.device.realtime,
             buffered_ms=1000 * self._player.buffered_seconds,
             utterances=counters.utterances,
@@ -362,5 +362,5 @@ def _player_settings(values: Mapping[str, Any]) -> PlayerSettings:
         mix=values["publishers"] == MIX,
         block_frames=values["block_frames"],
         device_latency=values["device_latency"],
-        rest_after=values["rest_after"],
+        idle_close=values["rest_after"],
     )

@@ -13,7 +13,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples
+from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
 
 
 class InterfacesMissing(ImportError):
@@ -48,16 +48,16 @@ MOST_CHANNELS = 8
 RATES = (8_000, 192_000)
 INT16 = 8
 _FIELDS = {
-    1: ("float32_data", np.float32, 1.0, 0.0),
-    2: ("int32_data", np.int32, 2.0**-31, 0.0),
-    8: ("int16_data", np.int16, 2.0**-15, 0.0),
-    16: ("int8_data", np.int8, 2.0**-7, 0.0),
-    32: ("uint8_data", np.uint8, 2.0**-7, 128.0),
+    1: ("float32_data", np.float32),
+    2: ("int32_data", np.int32),
+    8: ("int16_data", np.int16),
+    16: ("int8_data", np.int8),
+    32: ("uint8_data", np.uint8),
 }
-"""PortAudio's format flags: the field that holds the samples, their type, scale and zero."""
+"""PortAudio's format flags: the field that holds the samples, and their type."""
 LAST_NS = 2**31 * NANOSECONDS - 1
 """The last moment that a `Time` can hold."""
-SAMPLE_FIELDS = tuple(name for name, *_ in _FIELDS.values())
+SAMPLE_FIELDS = tuple(name for name, _ in _FIELDS.values())
 
 
 class MessageError(ValueError):
@@ -66,7 +66,7 @@ class MessageError(ValueError):
     """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Received:
     """A decoded `AudioStamped`; without frames it is an end marker."""
 
@@ -163,7 +163,7 @@ def from_message(message: AudioStamped) -> Received:
 def _samples(audio: Audio) -> Samples:
     """The samples of a message whose format, channels and rate are allowed."""
     data, channels = audio.audio_data, audio.info.channels
-    name, dtype, scale, zero = _FIELDS[audio.info.format]
+    name, dtype = _FIELDS[audio.info.format]
     for other in SAMPLE_FIELDS:
         values = len(getattr(data, other))
         if values and other != name:
@@ -178,10 +178,6 @@ def _samples(audio: Audio) -> Samples:
         raise MessageError(
             f"{name} has {len(raw)} values; allowed: a multiple of info.channels ({channels})"
         )
-    samples = raw.astype(np.float32)
-    if zero:
-        samples -= np.float32(zero)
-    samples *= np.float32(scale)
-    if dtype is np.float32 and not np.isfinite(samples).all():
+    if dtype is np.float32 and not np.isfinite(raw).all():
         raise MessageError(f"{name} holds a value that is NaN or infinite; allowed: finite ones")
-    return np.clip(samples, -1.0, 1.0, out=samples).reshape(-1, channels)
+    return to_samples(raw, channels)

@@ -83,10 +83,10 @@ class SimulatedPlayer:
     def render(self, frames: int = BLOCK) -> Samples:
         """One block; the clock moves on by it and the listener is told."""
         out = np.full((frames, self.device.channels), np.nan, np.float32)
-        self.player._render(out, self.now)
-        self.player._reporter.look()
+        self.player._renderer.render(out, self.now)
+        self.player._reporter.poll()
         self.now += frames / self.device.rate
-        self.player._reporter.look()
+        self.player._reporter.poll()
         assert not np.isnan(out).any()
         return out
 

@@ -33,7 +33,7 @@ from k2so_tts.playback.devices import SPECIFICATIONS, output_devices
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.engine_supervisor import EngineSpec
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.stream import clean
 
 _SECONDS_PER_CHARACTER = 0.075
@@ -183,7 +183,7 @@ def _say(options: argparse.Namespace) -> int:
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = SynthesisOptions(voice, Prosody(options.rate), options.volume)
-        chunks = samples_of(Synthesis(LoadedEngine(engine), text, manner))
+        chunks = stream_pcm(Synthesis(LoadedEngine(engine), text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
             return 0

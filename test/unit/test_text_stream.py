@@ -194,11 +194,12 @@ def test_polling_gives_what_is_complete_and_does_not_wait() -> None:
     assert stream.poll() is None
     stream.feed("One, two")
     assert stream.poll() == Segment(0, "One,")
+    finished = [stream.finished]
     assert stream.poll() is None
-    assert not stream.finished
     stream.end()
+    finished.append(stream.finished)
     assert stream.poll() == Segment(4, " two")
-    assert stream.finished
+    assert [*finished, stream.finished] == [False, False, True]
     assert stream.poll() is None
 
 

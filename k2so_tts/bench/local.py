@@ -18,7 +18,7 @@ from k2so_tts.engines import Engine
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import open_device, output_devices
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 _PIPE_SECONDS = 10.0
 _WAV_HEADER = 44
@@ -98,7 +98,7 @@ def speak(
 def _logged(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
     """The chunks of a synthesis, each logged as it is handed on; the request is logged as now."""
     log.requested_at = time.monotonic()
-    for pcm in samples_of(synthesis):
+    for pcm in stream_pcm(synthesis):
         if len(pcm):
             log.chunks.append((time.monotonic(), pcm))
             yield pcm

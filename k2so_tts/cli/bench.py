@@ -27,7 +27,7 @@ from k2so_tts.engines import create_engine
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.processes import exit_on_signals
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 if TYPE_CHECKING:
     from k2so_tts.bench.nodes import BenchClient
@@ -214,7 +214,7 @@ def _measure_locally(results: Results, settings: PlayerSettings, options: Namesp
     with closing(engine), _progress("without ROS", 2 * goals + 1) as advance:
         engine.load()
         manner = SynthesisOptions(engine.find_voice(engine.default_voice))
-        for _ in samples_of(Synthesis(LoadedEngine(engine), WARM_UP, manner)):
+        for _ in stream_pcm(Synthesis(LoadedEngine(engine), WARM_UP, manner)):
             pass
         for text in (SHORT, LONG):
             spoken = []

@@ -13,7 +13,7 @@ from k2so_tts.engines import EngineError, Prosody, checked_options, streams
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
 from k2so_tts.synthesis.phrase_cache import MIB, PhraseCache
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 from k2so_tts.text.stream import clean
 
@@ -75,7 +75,7 @@ def _warm(options: Namespace) -> None:
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = SynthesisOptions(voice, Prosody(options.rate), segmentation=options.cut_at)
         for number, text in enumerate(texts, 1):
-            frames = sum(len(pcm) for pcm in samples_of(Synthesis(loaded, text, manner)))
+            frames = sum(len(pcm) for pcm in stream_pcm(Synthesis(loaded, text, manner)))
             if phrases.fault is not None:
                 raise EngineError(phrases.fault)
             print(f"{number}/{len(texts)} {frames / engine.sample_rate:.1f} s: {text}")

@@ -19,7 +19,7 @@ from k2so_tts.cli import arguments
 from k2so_tts.engines import EngineError, EngineUnavailable, create_engine, engine_names
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.stream import clean
 
 
@@ -69,7 +69,7 @@ def _compare(name: str, text: str, voice: str, settings: PlayerSettings) -> Comp
         except EngineUnavailable as error:
             return str(error)
         manner = SynthesisOptions(engine.find_voice(voice or engine.default_voice))
-        for _ in samples_of(Synthesis(LoadedEngine(engine), WARM_UP, manner)):
+        for _ in stream_pcm(Synthesis(LoadedEngine(engine), WARM_UP, manner)):
             pass
         return compare(name, engine, text, manner, settings)
 

@@ -15,7 +15,7 @@ from k2so_tts.cli.progress import speaking_progress
 from k2so_tts.engines import Prosody, create_engine
 from k2so_tts.playback import PlayerSettings, play
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
         engine.load()
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = SynthesisOptions(voice, Prosody(options.rate), options.volume)
-        chunks = samples_of(Synthesis(LoadedEngine(engine), text, manner))
+        chunks = stream_pcm(Synthesis(LoadedEngine(engine), text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
         else:

@@ -332,9 +332,9 @@ class SpeakServer(Node):
         self._outcomes[outcome] += 1
         spoken = utterance.spoken()
         if utterance.synthesis is not None and utterance.sent:
-            self._spoken_by = utterance.synthesis.talker.name
+            self._spoken_by = utterance.synthesis.engine.name
         if outcome is Outcome.SUCCEEDED and utterance.synthesis is not None and utterance.sent:
-            self._voices.supervisor.spoke(utterance.synthesis.talker)
+            self._voices.supervisor.spoke(utterance.synthesis.engine)
             self._last = spoken
             self._latency.add(spoken.perceived_latency_s)
             self._first_chunk.add(spoken.first_chunk_s)
@@ -360,7 +360,7 @@ class SpeakServer(Node):
     def abandon_engine(self, utterance: Utterance, reason: str) -> bool:
         assert utterance.synthesis is not None
         try:
-            self._voices.supervisor.abandon(utterance.synthesis.talker)
+            self._voices.supervisor.abandon(utterance.synthesis.engine)
         except EngineError as error:
             self.fault("engine", str(error))
         return utterance.synthesis.abandon_engine(EngineError(reason))
@@ -368,8 +368,9 @@ class SpeakServer(Node):
     # What comes from the engine, in a thread of its own.
 
     def _on_engine_fault(self, fault: str) -> None:
-        name, instead = self._settings["engine"], self._settings["fallback_engine"]
-        self.get_logger().error(f"engine {name!r} can't speak, {instead!r} does: {fault}")
+        name, fallback = self._settings["engine"], fallback_of(self._settings.values)
+        instead = f", {fallback!r} does" if fallback else ""
+        self.get_logger().error(f"engine {name!r} can't speak{instead}: {fault}")
 
     def _on_engine_ready(self, seconds: float) -> None:
         self.get_logger().info(

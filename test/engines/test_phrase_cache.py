@@ -19,8 +19,14 @@ from support.fallible import RATE, Control, FallibleEngine
 from k2so_tts.audio import Pcm, apply_gain
 from k2so_tts.engines import Prosody
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, PhraseCache, key_of, origin
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.phrase_cache import (
+    LONGEST_SECONDS,
+    Phrase,
+    PhraseCache,
+    fingerprint_of,
+    key_of,
+)
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 TEXT = "This is said again and again. It always sounds the same."
 TIMEOUT = 60.0
@@ -56,7 +62,7 @@ def spoken(
     """What is heard of it."""
     engine = FallibleEngine(control.folder)
     talker = LoadedEngine(engine, "fallible", phrases=phrases, fingerprint="an engine")
-    return np.concatenate(list(samples_of(Synthesis(talker, text, manner))))
+    return np.concatenate(list(stream_pcm(Synthesis(talker, text, manner))))
 
 
 def texts(control: Control) -> list[str]:
@@ -125,7 +131,7 @@ def test_words_end_where_they_did(control: Control, phrases: PhraseCache) -> Non
     heard = []
     for _ in range(2):
         synthesis = Synthesis(talker, TEXT, SynthesisOptions("hum"))
-        frames = sum(len(pcm) for pcm in samples_of(synthesis))
+        frames = sum(len(pcm) for pcm in stream_pcm(synthesis))
         heard.append([synthesis.heard_text(frame) for frame in range(0, frames, 500)])
     assert phrases.hits == 1
     assert heard[0] == heard[1]
@@ -136,7 +142,7 @@ def test_a_text_that_was_cut_off_or_failed_is_not_kept(
 ) -> None:
     talker = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
     cut = Synthesis(talker, TEXT * 5, SynthesisOptions("hum"), ahead_seconds=1.0)
-    with closing(samples_of(cut)) as chunks:
+    with closing(stream_pcm(cut)) as chunks:
         next(chunks)
     control.set("fault", "raise:again")
     failing = Synthesis(talker, TEXT, SynthesisOptions("hum"))
@@ -155,10 +161,10 @@ def test_what_takes_very_long_to_say_is_not_kept(control: Control, phrases: Phra
 def test_another_file_behind_an_option_is_another_voice(tmp_path: Path) -> None:
     voice = tmp_path / "voice.onnx"
     voice.write_bytes(b"one")
-    one = origin("piper", {"voice": str(voice), "threads": 0})
-    assert one == origin("piper", {"threads": 0, "voice": str(voice)})
+    one = fingerprint_of("piper", {"voice": str(voice), "threads": 0})
+    assert one == fingerprint_of("piper", {"threads": 0, "voice": str(voice)})
     voice.write_bytes(b"another")
-    assert one != origin("piper", {"voice": str(voice), "threads": 0})
+    assert one != fingerprint_of("piper", {"voice": str(voice), "threads": 0})
     assert key_of(one, "a", 1.0) != key_of(one, "a", 1.1)
 
 

@@ -43,9 +43,9 @@ class RenderedBlock:
 class Listener(Protocol):
     """Told, from the reporter's thread, what a player does."""
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         """The frame stamped `stamp_ns` leaves the device at `heard_at` (s, monotonic), which
-        is now.
+        is now. `lost_frames`: see `Timeline.lost_before`.
         """
 
     def on_speaking(self, speaking: bool) -> None:
@@ -132,7 +132,7 @@ class PlayheadReporter:
         self._heard[id(track)] = (track, block.heard_at)
         self._report_speaking()
         stamp_ns = track.stamp_ns(block.position, block.rate)
-        self._listener.on_playhead(stamp_ns, block.heard_at)
+        self._report_playhead(track, stamp_ns, block.heard_at)
         self._next_playhead = block.heard_at + PLAYHEAD_SECONDS
 
     def _end(self, block: RenderedBlock) -> None:
@@ -140,7 +140,7 @@ class PlayheadReporter:
         _, began = self._heard.pop(id(track), (track, None))
         if began is not None:
             stamp_ns = track.stamp_ns(track.buffer.position, track.rate)
-            self._listener.on_playhead(stamp_ns, block.end_at)
+            self._report_playhead(track, stamp_ns, block.end_at)
         self._player.utterance_ended(track)
         track.over = True
         while self._log and self._log[0].track.over:
@@ -166,9 +166,12 @@ class PlayheadReporter:
         if not tracks and self._player.paused:
             tracks = self._player.active[:1]
         for track in tracks:
-            self._listener.on_playhead(self._stamp_ns(track, now), now)
+            self._report_playhead(track, self._stamp_ns(track, now), now)
         waiting = tracks or not self._player.idle
         self._next_playhead = now + PLAYHEAD_SECONDS if waiting else math.inf
+
+    def _report_playhead(self, track: Track, stamp_ns: int, heard_at: float) -> None:
+        self._listener.on_playhead(stamp_ns, heard_at, track.timeline.lost_before(stamp_ns))
 
     def _stamp_ns(self, track: Track, now: float) -> int:
         """The stamp of the frame of a track that is leaving the device at `now`."""

@@ -70,7 +70,7 @@ class Silent:
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         pass
 
     def on_speaking(self, speaking: bool) -> None:

@@ -31,7 +31,7 @@ from k2so_tts.ros.messages import (
     playhead_qos,
     speech_qos,
     state_qos,
-    to_time,
+    to_playhead,
 )
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.settings import Setting
@@ -219,12 +219,9 @@ class AudioPlayer(Node):
 
     # Called from the player's thread (see playback.report.Listener).
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
-        message = TimeReference()
-        message.header.stamp = to_time(self._ros_ns(heard_at))
-        message.time_ref = to_time(stamp_ns)
-        message.source = self.get_fully_qualified_name()
-        self._playhead.publish(message)
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+        name = self.get_fully_qualified_name()
+        self._playhead.publish(to_playhead(stamp_ns, self._ros_ns(heard_at), name, lost_frames))
         if self._buffered.get_subscription_count():
             self._buffered.publish(Float32(data=1000 * self._player.buffered_seconds))
 

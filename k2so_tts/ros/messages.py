@@ -7,11 +7,13 @@ that has `action/TTS` and `msg/AudioStamped`.
 from __future__ import annotations
 
 import array
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
 
@@ -43,6 +45,13 @@ except ImportError as missing:
 
 __all__ = ["TTS", "Audio", "AudioStamped", "InterfacesMissing"]
 
+AUDIO_DEPTH = 256
+"""Messages that a subscriber to `audio` holds until its callback takes them."""
+MOST_UNHEARD_CHUNKS = AUDIO_DEPTH * 3 // 4
+"""Chunks that are sent ahead of what is heard, at most: a subscriber that stands still meanwhile
+loses none, with room left for end markers and for what other publishers send. That is 2.2 s of the
+shortest chunks (256 frames) at 22 050 Hz, and 35 s of those of the default length."""
+_LOST_FRAMES = re.compile(r"lost_frames=(\d{1,12})")
 MOST_FRAMES = 1 << 22
 MOST_CHANNELS = 8
 RATES = (8_000, 192_000)
@@ -79,7 +88,7 @@ def speech_qos() -> QoSProfile:
     """For `audio`: nothing is lost on the way, and who joins late hears no old speech."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=64,
+        depth=AUDIO_DEPTH,
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.VOLATILE,
     )
@@ -110,10 +119,32 @@ def request_qos() -> QoSProfile:
 
 
 def playhead_qos() -> QoSProfile:
-    """For `playhead`: the last one, at the end of an utterance, must arrive."""
+    """For `playhead`: the first and the last of an utterance must arrive, even at a node that
+    stands still for 12 s.
+    """
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=32, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=256, reliability=ReliabilityPolicy.RELIABLE
     )
+
+
+def to_playhead(stamp_ns: int, heard_ns: int, player: str, lost_frames: int) -> TimeReference:
+    """The playhead of `player`: the frame stamped `stamp_ns` leaves its device at `heard_ns`, and
+    `lost_frames` of the utterance were lost before it.
+    """
+    message = TimeReference()
+    message.header.stamp = to_time(heard_ns)
+    message.header.frame_id = f"lost_frames={lost_frames}"
+    message.time_ref = to_time(stamp_ns)
+    message.source = player
+    return message
+
+
+def lost_frames_of(message: TimeReference) -> int | None:
+    """How many frames of the utterance were lost before a playhead; None if the player does
+    not report it.
+    """
+    found = _LOST_FRAMES.fullmatch(message.header.frame_id)
+    return int(found[1]) if found else None
 
 
 def to_time(nanoseconds: int) -> Time:

@@ -23,8 +23,10 @@ from k2so_tts.metrics import SynthesisStats
 from k2so_tts.ros.clock_offset import SenderClock, describe_offset
 from k2so_tts.ros.diagnostics import Diagnostics, RollingMetric, StatusReport
 from k2so_tts.ros.messages import (
+    MOST_UNHEARD_CHUNKS,
     TTS,
     AudioStamped,
+    lost_frames_of,
     playhead_qos,
     request_qos,
     speech_qos,
@@ -221,8 +223,8 @@ class SpeakServer(Node):
 
     def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
         self._player_participant = _participant_of(info)
-        stamp_ns = to_nanoseconds(message.time_ref)
-        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source))
+        stamp_ns, lost = to_nanoseconds(message.time_ref), lost_frames_of(message)
+        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source, lost))
         if self._player_clock is None:
             self._player_clock = SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())
@@ -474,6 +476,7 @@ def _queue_settings(settings: Mapping[str, Any]) -> QueueSettings:
     return QueueSettings(
         policy=settings["queue_policy"],
         max_lead=settings["max_lead"],
+        max_unheard_chunks=MOST_UNHEARD_CHUNKS,
         wait_for_player=settings["wait_for_player"],
         player_lost=settings["player_lost"],
         player_wait=settings["player_wait"],

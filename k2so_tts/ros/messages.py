@@ -1,4 +1,4 @@
-"""Between this package's sound and ROS messages, and how they travel.
+"""Conversion between this package's audio and ROS messages, and their QoS profiles.
 
 Importing this module raises `InterfacesMissing` when the `audio_common_msgs` at hand is not the one
 that has `action/TTS` and `msg/AudioStamped`.
@@ -19,7 +19,7 @@ from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
 
 
 class InterfacesMissing(ImportError):
-    """There is no usable `audio_common_msgs`; the message says what was found and what helps."""
+    """There is no usable `audio_common_msgs`; the message says what was found, and the remedy."""
 
 
 def _describe_interfaces() -> str:
@@ -53,8 +53,10 @@ loses none, with room left for end markers and for what other publishers send. T
 shortest chunks (256 frames) at 22 050 Hz, and 35 s of those of the default length."""
 _LOST_FRAMES = re.compile(r"lost_frames=(\d{1,12})")
 MOST_FRAMES = 1 << 22
+"""The most frames of a message that are accepted; more is taken for garbage."""
 MOST_CHANNELS = 8
 RATES = (8_000, 192_000)
+"""The lowest and highest sample rate accepted (Hz)."""
 INT16 = 8
 _FIELDS = {
     1: ("float32_data", np.float32),
@@ -70,7 +72,7 @@ SAMPLE_FIELDS = tuple(name for name, _ in _FIELDS.values())
 
 
 class MessageError(ValueError):
-    """A message contradicts itself or the contract; says which field, its value, what is
+    """A message is inconsistent or breaks the contract; names the field, its value and what is
     allowed.
     """
 
@@ -85,7 +87,9 @@ class Received:
 
 
 def speech_qos() -> QoSProfile:
-    """For `audio`: nothing is lost on the way, and who joins late hears no old speech."""
+    """For `audio`: reliable, as a lost chunk is heard; volatile, so that late joiners hear no old
+    speech; deep enough for what is sent ahead.
+    """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=AUDIO_DEPTH,
@@ -95,14 +99,16 @@ def speech_qos() -> QoSProfile:
 
 
 def foreign_qos() -> QoSProfile:
-    """For `audio` of publishers that only offer best effort."""
+    """For `audio` of publishers that offer best effort only, which a reliable subscription would
+    not match.
+    """
     qos = speech_qos()
     qos.reliability = ReliabilityPolicy.BEST_EFFORT
     return qos
 
 
 def state_qos() -> QoSProfile:
-    """For `is_speaking`: who joins late learns the state."""
+    """For `is_speaking`: transient local, so that late joiners learn the current state."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,
@@ -112,7 +118,7 @@ def state_qos() -> QoSProfile:
 
 
 def request_qos() -> QoSProfile:
-    """For the services of the action: bursts of goals, more than the usual ten, are kept."""
+    """For the services of the action: a burst of goals is kept, where the default keeps ten."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1000, reliability=ReliabilityPolicy.RELIABLE
     )
@@ -147,18 +153,42 @@ def lost_frames_of(message: TimeReference) -> int | None:
     return int(found[1]) if found else None
 
 
+def pieces_qos() -> QoSProfile:
+    """For `say_stream`: reliable, as a lost piece is a lost word, and deep enough for a burst."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def metric_qos() -> QoSProfile:
+    """For `/diagnostics`, `~/perceived_latency_ms` and `~/buffered_ms`: what monitoring tools
+    expect.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
 def to_time(nanoseconds: int) -> Time:
-    """A moment, or the last one that can be told."""
+    """A time in ns as a message; `LAST_NS` if it is later than that."""
     seconds, rest = divmod(min(nanoseconds, LAST_NS), NANOSECONDS)
     return Time(sec=seconds, nanosec=rest)
 
 
 def to_nanoseconds(time: Time) -> int:
+    """A message's time in ns."""
     return int(time.sec) * NANOSECONDS + int(time.nanosec)
 
 
 def to_message(stamp_ns: int, pcm: Pcm, rate: int, frame_id: str) -> AudioStamped:
-    """16-bit mono PCM as it travels."""
+    """Encode 16-bit mono PCM.
+
+    Args:
+        stamp_ns: when its first frame is to be heard (ROS time).
+        pcm: the samples, shape (frames,); none make an end marker.
+        rate: frames per second.
+        frame_id: the name of the sender.
+    """
     message = AudioStamped()
     message.header.stamp = to_time(stamp_ns)
     message.header.frame_id = frame_id
@@ -175,7 +205,7 @@ def from_message(message: AudioStamped) -> Received:
     """Decode a message of any sample format.
 
     Raises:
-        MessageError: a field is outside of what is allowed, or fields contradict each other.
+        MessageError: a field's value is not allowed, or fields are inconsistent.
     """
     info, stamp = message.audio.info, message.header.stamp
     if info.format not in _FIELDS:
@@ -192,7 +222,7 @@ def from_message(message: AudioStamped) -> Received:
 
 
 def _samples(audio: Audio) -> Samples:
-    """The samples of a message whose format, channels and rate are allowed."""
+    """The samples of a message whose info was checked, shape (frames, channels), -1.0 to 1.0."""
     data, channels = audio.audio_data, audio.info.channels
     name, dtype = _FIELDS[audio.info.format]
     for other in SAMPLE_FIELDS:

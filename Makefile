@@ -19,7 +19,7 @@ export ROS_DISTRO PYTHON TEXT
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
 .PHONY: help setup build test test-faults demo compare bench bench-check soak soak-check neural test-neural \
-    bench-neural lint audit clean
+    bench-neural lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -67,10 +67,15 @@ bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the
 	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py --json $(log)/neural.json
 	@. ./env.sh && exec python benchmarks/neural.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
 
-lint: $(venv)/.test ## ruff and mypy
+lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/ruff check
 	@$(venv)/bin/ruff format --check
 	@$(venv)/bin/mypy
+	@$(venv)/bin/codespell
+	@$(venv)/bin/python tools/license_headers.py
+
+docs: .venv/docs/.docs ## build the documentation site into build/docs, with warnings as errors
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --strict
 
 audit: .venv/audit/.audit ## look up what is known against all that the set-ups install (pip-audit)
 	@for file in requirements/*.txt; do \
@@ -131,6 +136,12 @@ $(neural)/.neural: requirements/neural.txt $(neural)/.python
 	@rm -rf $(@D)
 	@tools/step "set-up of the audit 1/2: Python environment" log/audit-venv.log $(PYTHON) -m venv $(@D)
 	@tools/step "set-up of the audit 2/2: Python packages" log/audit.log tools/pip_install $(@D) $<
+	@touch $@
+
+.venv/docs/.docs: requirements/docs.txt | .venv/.debian
+	@rm -rf $(@D)
+	@tools/step "set-up of the documentation 1/2: Python environment" log/docs-venv.log $(PYTHON) -m venv $(@D)
+	@tools/step "set-up of the documentation 2/2: Python packages" log/docs.log tools/pip_install $(@D) $<
 	@touch $@
 
 requirements/%.txt:

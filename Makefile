@@ -35,7 +35,7 @@ build: setup $(install)/.k2so_tts ## the set-up, then build and install the pack
 test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the suite (PYTEST_ARGS="-k player")
 	@. ./env.sh && pytest $(foreach each,$(fault_tests),--ignore=$(each)) $(PYTEST_ARGS)
 
-test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reliability.md
+test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reference/reliability.md
 	@. ./env.sh && pytest $(fault_tests) $(PYTEST_ARGS)
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
@@ -75,7 +75,7 @@ lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/python tools/license_headers.py
 
 docs: .venv/docs/.docs ## build the documentation site into build/docs, with warnings as errors
-	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --strict
+	@tools/step "documentation into build/docs" log/mkdocs.log .venv/docs/bin/mkdocs build --strict
 
 audit: .venv/audit/.audit ## look up what is known against all that the set-ups install (pip-audit)
 	@for file in requirements/*.txt; do \

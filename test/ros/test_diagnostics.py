@@ -256,7 +256,7 @@ def shown(layout: str | dict[str, Any]) -> set[str]:
 
 
 def test_the_docs_name_every_key_and_no_other(spoken: Observer) -> None:
-    text = (ROOT / "docs" / "latency.md").read_text()
+    text = (ROOT / "docs" / "reference" / "diagnostics.md").read_text()
     for name, keys in statuses(spoken).items():
         node = name.partition(":")[0].lstrip("/")
         table = text.partition(f"### `{node}` in `/diagnostics`")[2].partition("\n#")[0]
@@ -267,7 +267,7 @@ def test_the_docs_name_every_key_and_no_other(spoken: Observer) -> None:
 
 
 def test_the_line_for_rqt_plot_names_topics_that_are_there(spoken: Observer) -> None:
-    text = (ROOT / "docs" / "latency.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
     line = next(line for line in text.splitlines() if line.strip().startswith("rqt_plot"))
     topics = dict(spoken.node.get_topic_names_and_types())
     for field in line.split()[1:]:

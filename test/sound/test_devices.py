@@ -1,8 +1,11 @@
-"""Devices without a sound card, and what happens when a device goes away."""
+"""Devices without a sound card, and what the supervisor does when a device goes away."""
 
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 import wave
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.sound import no_server_env
 
 from k2so_tts.audio import AudioFormat, Samples
 from k2so_tts.playback import DeviceError, PlayerSettings, device_states, play
@@ -58,6 +62,41 @@ def test_an_unknown_device_is_named_with_what_there_is() -> None:
 def test_a_machine_without_sound_says_so() -> None:
     with pytest.raises(DeviceError, match=r"'auto'.*no sound device"):
         _find("auto", [])
+
+
+_UNPLUG = """
+import pathlib, sys
+from k2so_tts.playback.devices import DeviceError, open_device, output_devices
+assert "tape" in [device.name for device in output_devices()]
+pathlib.Path(sys.argv[1]).write_text("pcm.!default { type null }")
+try:
+    open_device("tape")
+except DeviceError as error:
+    print(error)
+"""
+_ASOUND_CONF = """
+pcm.tape { type null  hint { show on  description "A tape" } }
+pcm.!default { type null }
+"""
+
+
+def test_alsa_writes_nothing_when_a_device_can_not_be_opened(tmp_path: Path) -> None:
+    """The device vanishes after PortAudio has listed it; the error says all there is to say."""
+    configuration = tmp_path / "asound.conf"
+    configuration.write_text(_ASOUND_CONF)
+    os.utime(configuration, (0, 0))  # ALSA reads it again when its time has changed, in seconds
+    env = {**os.environ, **no_server_env(tmp_path), "ALSA_CONFIG_PATH": str(configuration)}
+    process = subprocess.run(
+        [sys.executable, "-c", _UNPLUG, str(configuration)],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=TIMEOUT,
+    )
+    assert process.stdout.startswith("device 'tape' can't be opened: ")
+    assert "ALSA lib" not in process.stderr
 
 
 # The clock and the file.
@@ -143,7 +182,7 @@ def test_a_file_that_can_not_be_written_is_named(
 
 
 class Card:
-    """A sound card that can be pulled out, and does not sound."""
+    """A sound card that can be unplugged, and makes no sound."""
 
     def __init__(self) -> None:
         self.name = "card"
@@ -160,7 +199,7 @@ class Card:
 
     def start(self, render: Render) -> None:
         if not self.present:
-            raise DeviceError("the card was pulled out again")
+            raise DeviceError("the card was unplugged again")
         render(np.zeros((64, self.channels), np.float32), time.monotonic())
         self.asking.set()
 
@@ -172,13 +211,17 @@ class Card:
 
 
 class Desk:
-    """An output, the cards that it finds one after the other, and who asked for sound."""
+    """A supervisor, and the cards (or errors) that it finds one after the other."""
 
     def __init__(
-        self, *cards: Card | None, idle_close: float = 0.0, specification: str = "null"
+        self,
+        *cards: Card | Exception | None,
+        idle_close: float = 0.0,
+        specification: str = "null",
     ) -> None:
         self.cards = list(cards)
-        self.latency_step: list[int] = []
+        self.latency_steps: list[int] = []
+        self.clock_fails = False
         self.formats: list[AudioFormat] = []
         self.clock_runs = threading.Event()
         self.idle = True
@@ -196,20 +239,25 @@ class Desk:
         self, specification: str, block_frames: int, latency: float, latency_step: int
     ) -> Card:
         assert (block_frames, latency) == (256, 0.05)
-        self.latency_step.append(latency_step)
+        self.latency_steps.append(latency_step)
         card = self.cards.pop(0)
         if card is None:
-            raise DeviceError(f"device {specification!r} is not there")
+            raise DeviceError(f"device {specification!r} was not found")
+        if isinstance(card, Exception):
+            raise card
         return card
 
     def render(self, out: Samples, heard_at: float) -> None:  # noqa: ARG002
         if threading.current_thread().name == "clocked device":
+            if self.clock_fails:
+                self.clock_fails = False
+                raise LookupError("the clock stopped")
             self.clock_runs.set()
 
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An output that looks and tries again at once."""
+    """A supervisor that looks, and tries again, at once."""
     monkeypatch.setattr(supervisor_module, "_TICK_SECONDS", 0.005)
     monkeypatch.setattr(device_states, "FIRST_RETRY_SECONDS", 0.005)
     return monkeypatch
@@ -255,14 +303,90 @@ def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.Mo
     assert len(desk.cards) == 1
 
 
-def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) -> None:
-    desk = Desk(None)
+@pytest.mark.parametrize("already_lost", [False, True])
+def test_an_unexpected_exception_does_not_end_the_recovery(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, already_lost: bool
+) -> None:
+    error = LookupError("no DeviceError at all")
+    first, last = Card(), Card()
+    desk = Desk(None if already_lost else first, error, last)
     fast.setattr(supervisor_module, "open_device", desk.open)
-    fast.setattr(device_states, "FIRST_RETRY_SECONDS", TIMEOUT)
+    desk.output.start()
+    try:
+        first.present = False
+        assert last.asking.wait(TIMEOUT)
+        assert desk.clock_runs.is_set()
+    finally:
+        desk.output.close()
+    assert "no DeviceError at all" in caplog.text
+    assert "Traceback" in caplog.text
+    assert desk.output.error is None
+
+
+def test_an_exception_of_its_own_does_not_end_the_supervision(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = Card(), Card()
+    desk = Desk(first, second)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    failed = threading.Event()
+
+    def fail() -> bool:
+        failed.set()
+        raise LookupError("out of luck")
+
+    with fast.context() as patch:
+        patch.setattr(first, "alive", fail)
+        desk.output.start()
+        assert failed.wait(TIMEOUT)
+    try:
+        first.present = False
+        assert second.asking.wait(TIMEOUT)
+    finally:
+        desk.output.close()
+    assert "out of luck" in caplog.text
+
+
+def test_a_clock_that_dies_is_replaced(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast.setattr(device_states, "FIRST_RETRY_SECONDS", 2 * TIMEOUT)
+    desk = Desk(None)
+    desk.clock_fails = True
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert desk.clock_runs.wait(TIMEOUT)
-        assert desk.output.error == "device 'null' is not there"
+    finally:
+        desk.output.close()
+    assert "the clock stopped" in caplog.text
+    assert desk.output.error == "device 'null' was not found"
+
+
+def test_a_device_that_can_not_be_closed_in_a_silence_is_replaced_by_the_clock(
+    fast: pytest.MonkeyPatch,
+) -> None:
+    stuck = Card()
+    desk = Desk(stuck, idle_close=0.01)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    fast.setattr(stuck, "close", lambda: setattr(stuck, "unresponsive", True))
+    desk.output.start()
+    try:
+        assert desk.clock_runs.wait(TIMEOUT)
+    finally:
+        desk.output.close()
+    assert desk.output.unresponsive
+    assert desk.output.error == "the sound library does not respond"
+
+
+def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) -> None:
+    fast.setattr(device_states, "FIRST_RETRY_SECONDS", 2 * TIMEOUT)
+    desk = Desk(None)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    desk.output.start()
+    try:
+        assert desk.clock_runs.wait(TIMEOUT)
+        assert desk.output.error == "device 'null' was not found"
         assert desk.output.device.name == "none"
         desk.cards.append(card := Card())
         desk.output.change("null")
@@ -287,7 +411,7 @@ def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
         assert last.asking.wait(TIMEOUT)
     finally:
         desk.output.close()
-    assert desk.latency_step == [0, 1, 1]
+    assert desk.latency_steps == [0, 1, 1]
 
 
 def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_next_silence(
@@ -310,12 +434,12 @@ def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_n
         for _ in range(3):
             looked.clear()
             assert looked.wait(TIMEOUT)
-        assert desk.latency_step == [0], "not while it speaks"
+        assert desk.latency_steps == [0], "not while it speaks"
         desk.idle = True
         assert calm.asking.wait(TIMEOUT)
     finally:
         desk.output.close()
-    assert desk.latency_step == [0, 1]
+    assert desk.latency_steps == [0, 1]
     assert desk.output.xruns == hasty.xruns
 
 

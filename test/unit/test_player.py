@@ -140,6 +140,17 @@ def test_stop_ends_a_paused_utterance(bench: SimulatedPlayer) -> None:
     assert [heard.complete for heard in bench.heard] == [False]
 
 
+def test_tracks_and_sources_are_compared_by_identity(bench: SimulatedPlayer) -> None:
+    """By value, each look-up in a list of them would compare all samples that they hold."""
+    for number in range(2):
+        bench.say(ones(CHUNK), source=number)
+    bench.render(1)
+    one, other = bench.player.active
+    assert one != other
+    assert one.source != other.source
+    assert len({one, other, one.source, other.source}) == 4
+
+
 def test_nothing_is_kept_of_an_utterance_that_was_heard(bench: SimulatedPlayer) -> None:
     bench.say(ones(3 * CHUNK))
     bench.render()
@@ -678,6 +689,7 @@ def test_close_joins_every_thread() -> None:
     player = Player(PlayerSettings(device="null"), listener)
     player.start()
     started = own_threads() - before
+    assert len(started) == 3
     assert {thread.name for thread in started} == {
         "playhead",
         "device supervisor",
@@ -715,6 +727,33 @@ def test_an_iterator_may_take_its_time(tmp_path: Path) -> None:
     assert heard.complete
     assert heard.duration_s == pytest.approx(960 / RATE)
     np.testing.assert_array_equal(np.unique(recorded(path)), [0, 3277, 6553])
+
+
+def test_an_exception_in_on_heard_ends_the_playback_and_is_raised() -> None:
+    sent = []
+
+    def chunks() -> Iterator[Pcm]:
+        for number in range(600):  # ten minutes
+            sent.append(number)
+            yield pcm(ones(RATE))
+
+    def fail(position: float) -> None:
+        raise LookupError(f"no luck at {position}")
+
+    with pytest.raises(LookupError, match=r"no luck at 0\.0"):
+        play(chunks(), RATE, PlayerSettings(device="null"), fail)
+    assert len(sent) < 600
+    assert not own_threads()
+
+
+def test_an_exception_in_the_iterator_is_raised_and_closes_the_player() -> None:
+    def chunks() -> Iterator[Pcm]:
+        yield pcm(ones(RATE))
+        raise LookupError("out of luck")
+
+    with pytest.raises(LookupError, match="out of luck"):
+        play(chunks(), RATE, PlayerSettings(device="null"))
+    assert not own_threads()
 
 
 def test_nothing_to_play_is_no_utterance() -> None:

@@ -125,6 +125,41 @@ def test_running_dry_fades_out_waits_for_more_than_before_and_goes_on() -> None:
     assert listening.buffer.underruns == 1
 
 
+def test_it_gets_no_deeper_than_eight_chunks() -> None:
+    listening = Listening(depth=6)
+    depths = []
+    for _ in range(4):
+        listening.push(*[10] * listening.buffer.depth)
+        listening.render(2000)
+        depths.append(listening.buffer.depth)
+    assert depths == [7, 8, 8, 8]
+    assert listening.buffer.underruns == 4
+
+
+def test_it_is_dry_when_it_has_played_all_and_waits_for_more() -> None:
+    listening = Listening(depth=1)
+    assert not listening.buffer.is_dry
+    listening.push(1)
+    assert not listening.buffer.is_dry
+    listening.render(2)
+    assert listening.buffer.is_dry
+    listening.push(1)
+    assert not listening.buffer.is_dry
+    assert not JitterBuffer(1, FADE, resumed=True).is_dry, "it has not played anything yet"
+
+
+def test_an_end_where_it_ends_anyway_is_no_cut() -> None:
+    listening = Listening(depth=1)
+    listening.push(1060)
+    assert listening.buffer.end(at=1060) == 0
+    listening.until_the_end()
+    assert listening.used == 1060
+
+
+def test_before_its_first_block_there_is_nothing_to_report() -> None:
+    assert JitterBuffer(3, FADE).span == (0, 0, 0)
+
+
 def test_what_was_resumed_rises_from_silence() -> None:
     buffer = JitterBuffer(1, FADE, resumed=True)
     buffer.push(sine(1000, start=60))
@@ -232,6 +267,22 @@ def test_another_rate_in_the_middle_keeps_position_and_rest() -> None:
     out = np.zeros((FADE // 2 + 750, 2), np.float32)
     listening.buffer.render(out)
     np.testing.assert_array_equal(out[FADE // 2 :], halved)
+
+
+def test_fewer_channels_in_the_middle_of_a_fade_end_the_fade() -> None:
+    buffer = JitterBuffer(1, FADE)
+    buffer.push(np.repeat(sine(1000), 2, axis=1))
+    buffer.render(np.zeros((60, 2), np.float32))
+    buffer.paused = True
+    buffer.render(np.zeros((10, 2), np.float32))
+    buffer.convert(sine(940, start=60), 1.0)
+    out = np.full((100, 1), np.nan, np.float32)
+    buffer.render(out)
+    assert not out.any()
+    buffer.paused = False
+    out = np.full((FADE + 940, 1), np.nan, np.float32)
+    buffer.render(out)
+    np.testing.assert_array_equal(out[FADE:], sine(940, start=60))
 
 
 # Against a model.

@@ -10,6 +10,9 @@ build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
 
+# Benchmarks share the virtual sound card and the judges with the tests.
+run := PYTHONPATH="$$PYTHONPATH:$(CURDIR)/test" exec python
+
 fault_tests := test/hostile test/faults
 
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
@@ -19,7 +22,7 @@ export ROS_DISTRO PYTHON TEXT
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
 .PHONY: help setup build test test-faults demo compare bench bench-check soak soak-check neural test-neural \
-    bench-neural lint audit clean
+    bench-neural lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -35,7 +38,7 @@ build: setup $(install)/.k2so_tts ## the set-up, then build and install the pack
 test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the suite (PYTEST_ARGS="-k player")
 	@. ./env.sh && pytest $(foreach each,$(fault_tests),--ignore=$(each)) $(PYTEST_ARGS)
 
-test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reliability.md
+test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reference/reliability.md
 	@. ./env.sh && pytest $(fault_tests) $(PYTEST_ARGS)
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
@@ -46,16 +49,16 @@ compare: build ## the set-up, then speak one text whole and streamed (COMPARE_AR
 
 bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then measure latency and cost on a virtual sound card
 	@mkdir -p $(log)
-	@. ./env.sh && exec python benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
+	@. ./env.sh && $(run) benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
 
 bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
-	@. ./env.sh && exec python benchmarks/latency.py --check
+	@. ./env.sh && $(run) benchmarks/latency.py --check
 
 soak: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for hours in company (SOAK_ARGS="--minutes 60 --busy")
-	@. ./env.sh && exec python benchmarks/soak.py $(SOAK_ARGS)
+	@. ./env.sh && $(run) benchmarks/soak.py $(SOAK_ARGS)
 
 soak-check: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for a minute in company, with one core busy
-	@. ./env.sh && exec python benchmarks/soak.py --minutes 1 --busy
+	@. ./env.sh && $(run) benchmarks/soak.py --minutes 1 --busy
 
 neural: build $(neural)/.neural ## the set-up, and the neural engines in an environment of their own (5 GB)
 
@@ -64,13 +67,18 @@ test-neural: neural .venv/.debian-test $(venv)/.test ## the set-up, then the tes
 
 bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the neural engines at real size
 	@mkdir -p $(log)
-	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py --json $(log)/neural.json
-	@. ./env.sh && exec python benchmarks/neural.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
+	@export K2SO_NEURAL=1 && . ./env.sh && $(run) benchmarks/neural_engines.py --json $(log)/neural.json
+	@. ./env.sh && $(run) benchmarks/neural_engines.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
 
-lint: $(venv)/.test ## ruff and mypy
+lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/ruff check
 	@$(venv)/bin/ruff format --check
 	@$(venv)/bin/mypy
+	@$(venv)/bin/codespell
+	@$(venv)/bin/python tools/license_headers.py
+
+docs: .venv/docs/.docs ## build the documentation site into build/docs, with warnings as errors
+	@tools/step "documentation into build/docs" log/mkdocs.log .venv/docs/bin/mkdocs build --strict
 
 audit: .venv/audit/.audit ## look up what is known against all that the set-ups install (pip-audit)
 	@for file in requirements/*.txt; do \
@@ -131,6 +139,12 @@ $(neural)/.neural: requirements/neural.txt $(neural)/.python
 	@rm -rf $(@D)
 	@tools/step "set-up of the audit 1/2: Python environment" log/audit-venv.log $(PYTHON) -m venv $(@D)
 	@tools/step "set-up of the audit 2/2: Python packages" log/audit.log tools/pip_install $(@D) $<
+	@touch $@
+
+.venv/docs/.docs: requirements/docs.txt | .venv/.debian
+	@rm -rf $(@D)
+	@tools/step "set-up of the documentation 1/2: Python environment" log/docs-venv.log $(PYTHON) -m venv $(@D)
+	@tools/step "set-up of the documentation 2/2: Python packages" log/docs.log tools/pip_install $(@D) $<
 	@touch $@
 
 requirements/%.txt:

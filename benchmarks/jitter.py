@@ -1,6 +1,6 @@
 """How many chunks should be buffered before playback starts? A simulation, without ROS or sound.
 
-    python benchmarks/jitter.py [--plot docs/jitter.png]
+    python benchmarks/jitter.py [--plot docs/images/jitter.png]
 
 An engine makes an utterance at a real-time factor (time to make it / duration), a server
 publishes its chunks of 4096 frames (the first two: 2048) at 22.05 kHz at most 2 s ahead, the

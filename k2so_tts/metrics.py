@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 WINDOW = 100
-"""Values that percentiles are taken of."""
+WINDOW = 100
+"""The number of values that percentiles are taken of."""
+PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 50.0, "p95": 95.0, "max": 100.0})
+"""What is reported of a series of values, and which percentile it is."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,15 @@ class Rolling:
         return percentiles(self._values)
 
 
-def percentiles(values: Iterable[float]) -> dict[str, float]:
-    """Return p50, p95 (linear interpolation between ranks) and max; empty without values."""
+def percentiles(
+    values: Iterable[float], ranks: Mapping[str, float] = PERCENTILES
+) -> dict[str, float]:
+    """Percentiles of values in their unit (linear interpolation between ranks), by name.
+
+    `ranks` has the percentile (0 to 100) for each name. Empty without values.
+    """
     data = np.fromiter(values, dtype=float)
     if not len(data):
         return {}
-    p50, p95 = np.percentile(data, [50, 95])
-    return {"p50": float(p50), "p95": float(p95), "max": float(data.max())}
+    found = np.percentile(data, list(ranks.values()))
+    return {name: float(value) for name, value in zip(ranks, found, strict=True)}

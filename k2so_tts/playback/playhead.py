@@ -49,8 +49,11 @@ class Listener(Protocol):
     Exceptions raised in here are logged and do not affect playback.
     """
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
-        """The frame stamped `stamp_ns` leaves the device at `heard_at` (s, monotonic): now."""
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+        """The frame stamped `stamp_ns` leaves the device at `heard_at` (s, monotonic): now.
+
+        `lost_frames`: see `Timeline.lost_before`.
+        """
 
     def on_speaking(self, speaking: bool) -> None:
         """The first audible frame is leaving the device, or the last one has left it."""
@@ -182,7 +185,7 @@ class PlayheadReporter:
         self._began_at[track] = block.heard_at
         self._report_speaking()
         stamp_ns = track.stamp_ns(block.position, block.rate)
-        self._tell(self._listener.on_playhead, stamp_ns, block.heard_at)
+        self._report_playhead(track, stamp_ns, block.heard_at)
         self._next_playhead = block.heard_at + PLAYHEAD_SECONDS
 
     def _end(self, block: RenderedBlock) -> None:
@@ -190,7 +193,7 @@ class PlayheadReporter:
         began_at = self._began_at.pop(track, None)
         if began_at is not None:
             stamp_ns = track.stamp_ns(track.buffer.position, track.rate)
-            self._tell(self._listener.on_playhead, stamp_ns, block.end_at)
+            self._report_playhead(track, stamp_ns, block.end_at)
         self._playback.utterance_ended(track)
         track.finished = True
         while self._blocks and self._blocks[0].track.finished:
@@ -203,9 +206,13 @@ class PlayheadReporter:
         if not tracks and self._playback.paused:
             tracks = self._playback.active[:1]
         for track in tracks:
-            self._tell(self._listener.on_playhead, self._stamp_ns(track, now), now)
+            self._report_playhead(track, self._stamp_ns(track, now), now)
         more_to_come = tracks or not self._playback.idle
         self._next_playhead = now + PLAYHEAD_SECONDS if more_to_come else math.inf
+
+    def _report_playhead(self, track: Track, stamp_ns: int, heard_at: float) -> None:
+        lost_frames = track.timeline.lost_before(stamp_ns)
+        self._tell(self._listener.on_playhead, stamp_ns, heard_at, lost_frames)
 
     def _stamp_ns(self, track: Track, now: float) -> int:
         """The stamp of the frame of a track that is leaving the device at `now`."""

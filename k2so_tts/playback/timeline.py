@@ -35,6 +35,7 @@ class Timeline:
         """Frames that never arrived and were concealed."""
         self.dropped_frames = 0
         """Frames that arrived twice or too late."""
+        self._first_lost: int | None = None
         self._fade_frames = int(FADE_SECONDS * audio_format.rate)
         self._shortest = 0
         self._late = 0
@@ -56,6 +57,13 @@ class Timeline:
     def continues(self, stamp_ns: int) -> bool:
         """Return whether a chunk with this stamp would follow without a gap."""
         return self.exact is not False and abs(self.frame_at(stamp_ns) - self.frames) <= 1
+
+    def lost_before(self, stamp_ns: int) -> int:
+        """How many frames are known to be lost once playback has passed the first of them; 0 as
+        long as all frames before `stamp_ns` are those that were sent.
+        """
+        first = self._first_lost
+        return self.lost_frames if first is not None and stamp_ns > self.stamp_ns(first) else 0
 
     def cut_at(self, stamp_ns: int) -> int | None:
         """Return the frame at which an end marker cuts what was placed; None if it cuts nothing.
@@ -87,7 +95,7 @@ class Timeline:
         placed = samples
         if ahead:
             placed = np.concatenate([self._conceal(ahead, samples), samples])
-            self.lost_frames += ahead
+            self._count_lost(ahead)
         self._late = 0
         self._append(samples)
         self.frames += len(placed)
@@ -95,8 +103,8 @@ class Timeline:
 
     def conceal(self, frames: int) -> Samples:
         """Return `frames` frames, shape (frames, channels), in place of lost ones at the end."""
+        self._count_lost(frames)
         self.frames += frames
-        self.lost_frames += frames
         return self._conceal(frames, np.empty((0, self.format.channels), np.float32))
 
     def _is_untimed(self, ahead: int, samples: Samples) -> bool:
@@ -124,6 +132,12 @@ class Timeline:
         else:
             self._late += 1
         return rest
+
+    def _count_lost(self, frames: int) -> None:
+        """Count `frames` frames that are missing after those placed so far."""
+        if self._first_lost is None:
+            self._first_lost = self.frames
+        self.lost_frames += frames
 
     def _append(self, samples: Samples) -> None:
         self._last = samples

@@ -41,12 +41,14 @@ class SimulatedPlayer:
         self.player = Player(settings, self, lambda: self.now)
         self.device = device
         self.playheads: list[tuple[int, float]] = []
+        self.losses: list[tuple[int, int]] = []
         self.speaking: list[bool] = []
         self.heard: list[PlaybackStats] = []
         self.player._prepare(device)
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         self.playheads.append((stamp_ns, heard_at))
+        self.losses.append((stamp_ns, lost_frames))
 
     def on_speaking(self, speaking: bool) -> None:
         self.speaking.append(speaking)

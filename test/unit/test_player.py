@@ -558,6 +558,20 @@ def test_the_first_and_the_last_frame_are_reported_when_they_are_heard(
     assert bench.heard[0].began_at == rendered_at + latency
 
 
+def test_a_loss_is_reported_with_the_first_playhead_after_it(bench: SimulatedPlayer) -> None:
+    for number in (0, 1, 2, 4, 5):
+        bench.send(ones(CHUNK), number * CHUNK)
+    bench.send(EMPTY, 6 * CHUNK)
+    bench.hear_all()
+    first_lost = START + frames_to_ns(3 * CHUNK, RATE)
+    assert {lost for stamp, lost in bench.losses if stamp <= first_lost} == {0}
+    assert {lost for stamp, lost in bench.losses if stamp > first_lost} == {CHUNK}
+    bench.losses.clear()
+    bench.say(ones(4 * CHUNK), frame=10 * CHUNK)
+    bench.hear_all()
+    assert {lost for _, lost in bench.losses} == {0}
+
+
 def test_the_playhead_moves_twenty_times_a_second(bench: SimulatedPlayer) -> None:
     bench.say(ones(RATE))
     bench.hear_all()
@@ -657,7 +671,7 @@ class Waiting:
         self.began = threading.Event()
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         """The others say enough."""
 
     def on_speaking(self, speaking: bool) -> None:

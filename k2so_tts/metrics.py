@@ -10,7 +10,6 @@ from types import MappingProxyType
 import numpy as np
 
 WINDOW = 100
-WINDOW = 100
 """The number of values that percentiles are taken of."""
 PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 50.0, "p95": 95.0, "max": 100.0})
 """What is reported of a series of values, and which percentile it is."""

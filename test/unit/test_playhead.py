@@ -24,7 +24,7 @@ class Failing:
         self.playheads = 0
         self.ended = threading.Semaphore(0)
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:  # noqa: ARG002
+    def on_playhead(self, *_: float) -> None:
         self.playheads += 1
         self.fail("on_playhead")
 

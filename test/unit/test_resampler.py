@@ -15,7 +15,7 @@ REMEDY = "the Python package soxr is missing; install it with 'pip install soxr'
 class Deaf:
     """A listener that nothing is expected of."""
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, *_: float) -> None:
         """Not used."""
 
     def on_speaking(self, speaking: bool) -> None:

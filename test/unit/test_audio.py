@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import k2so_tts
 from k2so_tts.audio import (
     EMPTY_PCM,
     NANOSECONDS,
@@ -137,6 +141,24 @@ def test_a_fade_rises_from_zero_to_just_below_one(frames: int) -> None:
     if frames % 2 == 0 and frames:
         assert ramp[frames // 2] == pytest.approx(0.5)
         np.testing.assert_allclose(ramp[1:] + ramp[:0:-1], 1.0, atol=1e-6)
+
+
+def dataclasses_of_arrays() -> Iterator[tuple[str, str]]:
+    """Each dataclass of the package that has arrays, and how it was made one."""
+    for path in Path(k2so_tts.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            fields = [ast.unparse(n.annotation) for n in node.body if isinstance(n, ast.AnnAssign)]
+            if any(name in field for field in fields for name in ("Pcm", "Samples", "NDArray")):
+                yield node.name, " ".join(map(ast.unparse, node.decorator_list))
+
+
+def test_no_dataclass_compares_arrays() -> None:
+    """Their comparison is an array, which is neither true nor false."""
+    found = dict(dataclasses_of_arrays())
+    assert {"Chunk", "Block"} <= found.keys()
+    assert [name for name, made in found.items() if "eq=False" not in made] == []
 
 
 def test_what_holds_samples_is_compared_by_identity() -> None:

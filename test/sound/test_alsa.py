@@ -1,4 +1,4 @@
-"""What ALSA writes to stderr while PortAudio tries devices: nothing."""
+"""ALSA writes nothing to stderr while PortAudio tries devices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pcm.!default { type null }
 
 
 def test_alsa_writes_nothing_when_a_device_can_not_be_opened(tmp_path: Path) -> None:
-    """The device vanishes after PortAudio has listed it; the error says all there is to say."""
+    """The device vanishes after PortAudio has listed it; the reason is in the error only."""
     configuration = tmp_path / "asound.conf"
     configuration.write_text(_ASOUND_CONF)
     os.utime(configuration, (0, 0))  # ALSA reads it again when its time has changed, in seconds

@@ -1,4 +1,4 @@
-"""The vocabulary: chunks out of blocks, frames and nanoseconds, gain."""
+"""Chunks, time, and conversions between sample types."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_fade_rises_from_zero_to_just_below_one(frames: int) -> None:
 
 
 def dataclasses_of_arrays() -> Iterator[tuple[str, str]]:
-    """Each dataclass of the package that has arrays, and how it was made one."""
+    """Each dataclass of the package that has arrays, and its decorators."""
     for path in Path(k2so_tts.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.ClassDef):

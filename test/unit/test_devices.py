@@ -35,7 +35,7 @@ CARDS = [
 ]
 
 
-# Which device.
+# Choosing a device.
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_device_is_found_by_index_or_name(specification: str, index: int) -> N
     assert _find(specification, CARDS).index == index
 
 
-def test_an_unknown_device_is_named_with_what_there_is() -> None:
+def test_the_error_for_an_unknown_device_lists_those_found() -> None:
     with pytest.raises(DeviceError) as error:
         _find("trumpet", CARDS)
     text = str(error.value)
@@ -60,7 +60,7 @@ def test_a_machine_without_sound_says_so() -> None:
         _find("auto", [])
 
 
-# The clock and the file.
+# The clocked devices.
 
 
 def test_the_clock_keeps_real_time() -> None:
@@ -112,7 +112,7 @@ def test_a_file_holds_what_was_rendered_from_the_first_sound_on(tmp_path: Path) 
     np.testing.assert_array_equal(pcm, expected)
 
 
-def test_a_file_that_has_no_room_says_so() -> None:
+def test_a_file_on_a_full_disk_reports_it() -> None:
     device = open_device("wav:/dev/full")
     device.start(lambda out, _: out.fill(0.5))
     deadline = time.monotonic() + TIMEOUT
@@ -122,7 +122,7 @@ def test_a_file_that_has_no_room_says_so() -> None:
     assert device.failure == "device 'wav:/dev/full': No space left on device"
 
 
-def test_what_is_played_into_a_file_without_room_is_an_error() -> None:
+def test_playing_into_a_file_on_a_full_disk_is_an_error() -> None:
     with pytest.raises(DeviceError, match=r"^device 'wav:/dev/full': No space left on device$"):
         play([np.full(48_000, 9000, np.int16)], 48_000, PlayerSettings(device="wav:/dev/full"))
 
@@ -139,7 +139,7 @@ def test_a_file_that_can_not_be_written_is_named(
     assert not {"playhead", "device supervisor"} & {thread.name for thread in threading.enumerate()}
 
 
-# A device that goes away.
+# Devices that go away.
 
 
 class Card:
@@ -294,7 +294,7 @@ def test_an_exception_of_its_own_does_not_end_the_supervision(
 
     def fail() -> bool:
         failed.set()
-        raise LookupError("out of luck")
+        raise LookupError("it failed")
 
     with fast.context() as patch:
         patch.setattr(first, "alive", fail)
@@ -305,7 +305,7 @@ def test_an_exception_of_its_own_does_not_end_the_supervision(
         assert second.asking.wait(TIMEOUT)
     finally:
         desk.output.close()
-    assert "out of luck" in caplog.text
+    assert "it failed" in caplog.text
 
 
 def test_a_clock_that_dies_is_replaced(
@@ -340,7 +340,7 @@ def test_a_device_that_can_not_be_closed_in_a_silence_is_replaced_by_the_clock(
     assert desk.output.error == "the sound library does not respond"
 
 
-def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) -> None:
+def test_while_a_device_is_missing_the_reason_is_reported(fast: pytest.MonkeyPatch) -> None:
     fast.setattr(device_states, "FIRST_RETRY_SECONDS", 2 * TIMEOUT)
     desk = Desk(None)
     fast.setattr(supervisor_module, "open_device", desk.open)
@@ -357,7 +357,7 @@ def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) 
     assert desk.output.error is None
 
 
-def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
+def test_a_device_that_never_streamed_steadily_gets_a_longer_buffer(
     fast: pytest.MonkeyPatch,
 ) -> None:
     poor, good, last = Card(), Card(), Card()
@@ -375,7 +375,7 @@ def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
     assert desk.latency_steps == [0, 1, 1]
 
 
-def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_next_silence(
+def test_a_device_with_many_xruns_gets_a_longer_buffer_in_the_next_silence(
     fast: pytest.MonkeyPatch,
 ) -> None:
     hasty, calm = Card(), Card()
@@ -404,7 +404,7 @@ def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_n
     assert desk.output.xruns == hasty.xruns
 
 
-def test_a_busy_device_holds_more_sound_step_by_step() -> None:
+def test_each_latency_step_lets_a_device_hold_more_sound() -> None:
     assert [suggested_latency(0.0, n) for n in range(6)] == [0.002, 0.02, 0.05, 0.1, 0.2, 0.2]
     assert [suggested_latency(0.08, n) for n in range(4)] == [0.08, 0.1, 0.2, 0.2]
     assert suggested_latency(0.3, 5) == 0.3
@@ -432,7 +432,9 @@ def test_an_idle_device_is_closed_until_there_is_something_to_play(
     assert desk.output.error is None
 
 
-def test_what_comes_just_when_it_goes_to_rest_wakes_it(fast: pytest.MonkeyPatch) -> None:
+def test_a_chunk_that_arrives_while_the_device_closes_opens_it_again(
+    fast: pytest.MonkeyPatch,
+) -> None:
     first, second = Card(), Card()
     desk = Desk(first, second, idle_close=0.01)
 

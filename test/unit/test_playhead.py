@@ -1,4 +1,4 @@
-"""The reporter's thread survives whatever its listener, or it itself, raises."""
+"""The playhead reporter goes on after exceptions in its listener and of its own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Failing:
 
     def fail(self, name: str) -> None:
         if self.failing == name:
-            raise LookupError(f"no luck in {name}")
+            raise LookupError(f"it failed in {name}")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_after_an_exception_in_the_listener_later_utterances_are_reported(
     for number in range(3):
         say(player, START * (number + 1))
         assert listener.ended.acquire(timeout=TIMEOUT)
-    assert f"no luck in {listener.failing}" in caplog.text
+    assert f"it failed in {listener.failing}" in caplog.text
     assert "Traceback" in caplog.text
     assert player.counters.utterances == 3
 
@@ -85,7 +85,7 @@ def test_an_exception_that_is_raised_again_and_again_is_logged_once(
     listener.failing = "on_playhead"
     say(player, START * 4)
     assert listener.ended.acquire(timeout=TIMEOUT)
-    assert caplog.text.count("Traceback") == 2, "it is news when it had worked in between"
+    assert caplog.text.count("Traceback") == 2, "a failure after a success is logged again"
 
 
 @pytest.mark.parametrize("listener", [""], indirect=True)
@@ -99,7 +99,7 @@ def test_after_an_exception_of_its_own_the_reporter_goes_on(
 
     def fail() -> bool:
         failed.set()
-        raise LookupError("out of luck")
+        raise LookupError("it failed")
 
     with monkeypatch.context() as patch:
         patch.setattr(player, "end_overdue_utterances", fail)
@@ -108,5 +108,5 @@ def test_after_an_exception_of_its_own_the_reporter_goes_on(
     assert listener.ended.acquire(timeout=TIMEOUT)
     say(player, 2 * START)
     assert listener.ended.acquire(timeout=TIMEOUT)
-    assert "out of luck" in caplog.text
+    assert "it failed" in caplog.text
     assert "Traceback" in caplog.text

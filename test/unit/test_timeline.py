@@ -1,4 +1,4 @@
-"""Where chunks are put: losses, repeats, and streams that do not count frames."""
+"""The timeline: losses, repeats, and streams whose stamps do not count frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FADE = int(0.005 * RATE)
 
 
 def numbered(start: int, frames: int, channels: int = 1) -> Samples:
-    """Frames that say where they belong; no value comes twice."""
+    """Frames that encode their position; no value occurs twice."""
     values = (np.arange(start, start + frames, dtype=np.float32) + 1) / 2**22
     return np.repeat(values[:, np.newaxis], channels, axis=1)
 
@@ -144,7 +144,7 @@ def test_the_first_chunk_twice_is_one_chunk() -> None:
     np.testing.assert_array_equal(stream.sound, numbered(0, 2 * CHUNK))
 
 
-def test_a_chunk_overtaken_at_the_very_start_is_dropped() -> None:
+def test_a_second_chunk_that_the_third_overtakes_is_dropped() -> None:
     stream = Stream()
     for number in (0, 2, 1, 3):
         stream.send(number)
@@ -185,7 +185,7 @@ def test_stamps_of_zero_are_no_stamps() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-0.08, 0.08), min_size=12, max_size=12))
-def test_stamps_that_only_say_now_change_nothing(jitter: list[float]) -> None:
+def test_stamps_of_the_time_of_sending_change_nothing(jitter: list[float]) -> None:
     stream = Stream(start_ns=START)
     stream.send(0)
     late = [0.03, *jitter]  # the second one shows that they don't count frames
@@ -298,11 +298,11 @@ def test_what_continues_a_stream_is_stamped_to_a_frame(frames: int, follows: boo
     assert stream.timeline.continues(stream.timeline.end_ns)
     assert stream.timeline.continues(end) is follows
     stream.send(1, shift=700)
-    assert not stream.timeline.continues(stream.timeline.end_ns), "its stamps count no frames"
+    assert not stream.timeline.continues(stream.timeline.end_ns), "its stamps do not count frames"
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.25, 0.7])
-def test_a_slow_second_chunk_stamped_now_is_not_a_loss(seconds: float) -> None:
+def test_a_late_second_chunk_stamped_when_it_was_sent_is_not_a_loss(seconds: float) -> None:
     stream = Stream()
     stream.send(0)
     stream.send(1, shift=round(seconds * RATE))

@@ -1,4 +1,4 @@
-"""Blocks on their way: trimmed at both ends, and resampled."""
+"""Streams of blocks: trimmed at both ends, and resampled."""
 
 from __future__ import annotations
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from k2so_tts.audio import Block
 
 _BLOCK_FRAMES = 32_768
 """Converted at a time: soxr keeps as much memory as the largest block it was ever given took."""
@@ -25,7 +29,7 @@ def require_soxr() -> Any:
         import soxr
     except ImportError as error:
         raise ResamplerMissing(
-            "the Python package soxr is missing; install it with 'pip install soxr'"
+            "the Python package soxr is missing; install it with 'pip install soxr'", name="soxr"
         ) from error
     return soxr
 
@@ -65,3 +69,19 @@ class Resampler:
         """End the stream, and return the frames that were held back."""
         rest: NDArray[Any] = self._stream.resample_chunk(self._empty, last=True)
         return rest
+
+
+def resampled(blocks: Iterator[Block], source_rate: int, rate: int) -> Iterator[Block]:
+    """Convert blocks of a rate (Hz) to another as one stream, with the frames of their marks.
+
+    Raises:
+        ResamplerMissing: the rates differ, and soxr is not installed.
+    """
+    if source_rate == rate:
+        yield from blocks
+        return
+    resampler = Resampler(source_rate, rate, dtype="int16")
+    for block in blocks:
+        marks = tuple(replace(mark, frame=mark.frame * rate // source_rate) for mark in block.marks)
+        yield Block(resampler.push(block.pcm.reshape(-1, 1)).reshape(-1), marks)
+    yield Block(resampler.flush().reshape(-1))

@@ -42,7 +42,7 @@ def choose_device(wanted: str) -> tuple[str, str]:
     return wanted, default.name
 
 
-@dataclass
+@dataclass(eq=False)
 class _Log:
     """Times (s, monotonic): of the request, of each chunk, and of each position (s) heard."""
 

@@ -26,6 +26,7 @@ from k2so_tts.cli.arguments import at_least
 from k2so_tts.engines import create_engine
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.processes import exit_on_signals
+from k2so_tts.resampler import require_soxr
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
@@ -94,9 +95,10 @@ def run(options: Namespace) -> int:
         EngineError: the engine failed.
         DeviceError: there is no such device.
         MeasureError: the nodes did not start, or were not heard.
-        ImportError: matplotlib, which `--plot` needs, is missing.
+        ImportError: soxr, or matplotlib, which `--plot` needs, is missing.
         OSError: a file cannot be written.
     """
+    require_soxr()
     exit_on_signals()
     sys.setswitchinterval(_SWITCH_SECONDS)
     if options.plot:

@@ -18,6 +18,7 @@ from k2so_tts.bench.texts import PARAGRAPH, WARM_UP
 from k2so_tts.cli import arguments
 from k2so_tts.engines import EngineError, EngineUnavailable, create_engine, engine_names
 from k2so_tts.playback import PlayerSettings
+from k2so_tts.resampler import require_soxr
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.stream import clean
@@ -39,7 +40,9 @@ def run(options: Namespace) -> int:
         EngineError: no engine is usable, or one failed.
         DeviceError: there is no such device.
         MeasureError: the text makes no sound.
+        ResamplerMissing: soxr is missing.
     """
+    require_soxr()
     device, device_name = choose_device(options.device)
     facts = {**describe(), "device": device_name}
     settings = PlayerSettings(device=device)

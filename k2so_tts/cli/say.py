@@ -14,6 +14,7 @@ from k2so_tts.cli.libraries import require_portaudio
 from k2so_tts.cli.progress import speaking_progress
 from k2so_tts.engines import Prosody, create_engine
 from k2so_tts.playback import PlayerSettings, play
+from k2so_tts.resampler import require_soxr
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
@@ -38,9 +39,12 @@ def run(options: Namespace) -> int:
         SettingError: an option of the engine is invalid.
         DeviceError: there is no such device, or it was lost.
         LibraryMissingError: PortAudio is missing.
+        ResamplerMissing: soxr is missing.
         OSError: the WAV file cannot be written.
     """
     text = arguments.read_text(options)
+    if not options.wav:
+        require_soxr()
     if not options.wav and not options.device.startswith(("null", "wav:")):
         require_portaudio()
     given = arguments.parse_engine_options(options.engine, dict(options.engine_options))

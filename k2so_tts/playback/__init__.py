@@ -99,7 +99,7 @@ def _send(
     Returns the number of frames. Stops early when `on_heard` has failed.
     """
     audio_format = AudioFormat(rate)
-    player.receive(_SOURCE, start_ns, audio_format, _END_MARKER)  # it is known to send them
+    player.receive(_SOURCE, start_ns, audio_format, _END_MARKER)  # it sends end markers
     frames = 0
     for pcm in chunks:
         if listener.error is not None:

@@ -1,4 +1,4 @@
-"""Streams of blocks on their way from an engine: silence trimmed at both ends, and resampled."""
+"""Trims the silence at both ends of a stream of blocks on its way from an engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm, apply_gain, fade_ramp
-from k2so_tts.resampler import Resampler
 
 QUIET = 184
 """Samples up to this are silence: -45 dB of full scale, above the noise floor of neural voices."""
@@ -81,15 +80,3 @@ class _Trimmer:
         )
         self._marks = []
         return Block(pcm, marks) if len(pcm) or marks else None
-
-
-def resampled(blocks: Iterator[Block], source_rate: int, rate: int) -> Iterator[Block]:
-    """`blocks` of a rate (Hz) at another, in one stream without seams. Marks are moved along."""
-    if source_rate == rate:
-        yield from blocks
-        return
-    resampler = Resampler(source_rate, rate, dtype="int16")
-    for block in blocks:
-        marks = tuple(replace(mark, frame=mark.frame * rate // source_rate) for mark in block.marks)
-        yield Block(resampler.push(block.pcm.reshape(-1, 1)).reshape(-1), marks)
-    yield Block(resampler.flush().reshape(-1))

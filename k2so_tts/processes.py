@@ -25,6 +25,7 @@ _M_ARENA_MAX = -8
 """The number of mallopt's parameter in malloc.h (mallopt(3))."""
 _CPUCLOCK_SCHED = 2
 """The kind of clock that counts the time a process was scheduled (Linux, posix-timers.h)."""
+_HANDLED = (signal.SIGINT, signal.SIGTERM)
 _SIGNAL_CODE = 128
 """What a shell adds to a signal's number to make an exit code of it."""
 
@@ -112,15 +113,34 @@ def exit_on_signals() -> None:
     `finally` blocks then end child processes undisturbed. The exit code is 128 plus the signal's
     number, as in a shell. The handler takes no lock, so that it cannot deadlock with itself.
     """
-    handled = (signal.SIGINT, signal.SIGTERM)
 
     def ignore(_number: int, _frame: FrameType | None) -> None:
         """Not SIG_IGN, which child processes would inherit."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        for each in handled:
+        for each in _HANDLED:
             signal.signal(each, ignore)
         raise SystemExit(_SIGNAL_CODE + number)
 
-    for each in handled:
+    for each in _HANDLED:
         signal.signal(each, leave)
+
+
+@contextlib.contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Deliver SIGINT and SIGTERM only when the block is left; for the main thread.
+
+    An exception that a handler raises inside of `subprocess.Popen` would lose a process that has
+    just started, so that nothing could end it.
+    """
+    received: list[int] = []
+    previous = {each: signal.getsignal(each) for each in _HANDLED}
+    for each in _HANDLED:
+        signal.signal(each, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+        for number in received:
+            signal.raise_signal(number)

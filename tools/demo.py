@@ -19,7 +19,7 @@ from rich.table import Table
 
 from k2so_tts.cli.progress import speaking_progress
 from k2so_tts.playback.devices import DeviceError, output_devices
-from k2so_tts.processes import exit_on_signals
+from k2so_tts.processes import exit_on_signals, signals_deferred
 from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
 
 DEFAULT_TEXT = "I am K-2SO. I speak while I am still thinking about the end of the sentence."
@@ -88,16 +88,19 @@ def running(command: list[str]) -> Iterator[None]:
 
     Ctrl-C reaches it as well, because it is in the terminal's process group.
     """
-    process = subprocess.Popen(command)
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        with signals_deferred():
+            processes.append(subprocess.Popen(command))
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def report(measured: Measured) -> None:

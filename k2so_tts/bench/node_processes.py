@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from k2so_tts.bench.utterance import MeasureError
+from k2so_tts.processes import signals_deferred
 
 _STOP_SECONDS = 10.0
 _PROGRAMS = ("speak_server", "audio_player")
@@ -39,7 +40,8 @@ def running(
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for program, parameters in zip(_PROGRAMS, (server, player), strict=True):
-            processes[program] = _start(program, namespace, parameters)
+            with signals_deferred():
+                processes[program] = _start(program, namespace, parameters)
         yield Robot(namespace, {name: process.pid for name, process in processes.items()})
     finally:
         for process in processes.values():

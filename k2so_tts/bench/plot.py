@@ -80,6 +80,11 @@ def _draw_beginning(
         axes, "buffer", enough, f"{enough - first_chunk:.1f} ms until {prebuffer} chunks are there"
     )
     _annotate(axes, "device", first_frame, f"{first_frame - enough:.1f} ms to the loudspeaker")
+    _annotate_heard(axes, first_frame)
+
+
+def _annotate_heard(axes: Any, first_frame: float) -> None:
+    """Write the time (ms) of the first frame into the bar that begins there."""
     axes.annotate(
         f"heard at {first_frame:.1f} ms",
         (first_frame, LANES.index("heard")),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from support.sound import no_server_env
 
@@ -125,3 +128,22 @@ def test_goals_that_are_cut_as_soon_as_they_are_heard_end_at_once() -> None:
         goals = [client.speak("This is not heard to its end. " * 9, cut=True) for _ in range(10)]
     assert {goal.status for goal in goals} == {"canceled"}
     assert all(goal.result_s < goal.first_frame_s + 5.0 for goal in goals if goal.first_frame_s)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_bench_that_is_interrupted_leaves_no_node_behind(number: signal.Signals) -> None:
+    """The nodes are not in its process group: whoever ends the bench ends only the bench."""
+    command = ["k2so-tts", "bench", "--check", "--device", "null"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as bench:
+        deadline = time.monotonic() + TIMEOUT
+        family: set[psutil.Process] = set()
+        while len(family) < 2:
+            assert time.monotonic() < deadline
+            family.update(psutil.Process(bench.pid).children(recursive=True))
+            time.sleep(0.01)
+        bench.send_signal(number)
+        assert bench.wait(TIMEOUT) == 128 + number
+    _, left = psutil.wait_procs(family, TIMEOUT)
+    for process in left:
+        process.kill()
+    assert left == []

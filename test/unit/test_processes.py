@@ -146,3 +146,29 @@ def test_signals_at_once_end_a_process_in_order() -> None:
             write_line(process)
             assert [read_line(process), read_line(process)] == ["cleaning", "clean"]
             assert process.wait(TIMEOUT) in {128 + signal.SIGINT, 128 + signal.SIGTERM}
+
+
+DEFERS = """
+import sys, time
+from k2so_tts.processes import exit_on_signals, signals_deferred
+
+exit_on_signals()
+try:
+    with signals_deferred():
+        print("starting", flush=True)
+        sys.stdin.readline()
+        print("started", flush=True)
+    time.sleep(60)
+finally:
+    print("ended", flush=True)
+"""
+
+
+def test_deferred_signals_are_delivered_when_the_block_is_left() -> None:
+    with python(DEFERS) as process:
+        assert read_line(process) == "starting"
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        write_line(process)
+        assert [read_line(process), read_line(process)] == ["started", "ended"]
+        assert process.wait(TIMEOUT) in {128 + signal.SIGINT, 128 + signal.SIGTERM}

@@ -19,7 +19,7 @@ from k2so_tts.settings import brief
 __all__ = ["cache_directory", "cached_arrays", "cached_directory", "state_of"]
 
 Arrays = Mapping[str, NDArray[Any]]
-Opened = TypeVar("Opened")
+_Opened = TypeVar("_Opened")
 
 _PART = ".part"
 """The end of the names of what is still being made."""
@@ -70,10 +70,10 @@ def cached_arrays(name: str, keys: Iterable[str], compute: Callable[[], Arrays])
 def cached_directory(
     name: str,
     make: Callable[[Path], None],
-    read: Callable[[Path], Opened],
+    read: Callable[[Path], _Opened],
     *,
     keep: int | None = None,
-) -> Opened:
+) -> _Opened:
     """What `read` gives of the directory `name` in the cache, which `make` fills if there is none.
 
     One that can't be read is made again. A directory appears as a whole or not at all. With `keep`

@@ -12,16 +12,16 @@ from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm, apply_gain, fade_ramp
 QUIET = 184
 """Samples up to this are silence: -45 dB of full scale, above the noise floor of neural voices."""
 BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.03
-"""What is left of the silence before the first sound and after the last one."""
+"""How much is kept of the silence before the first sound and after the last one."""
 KEPT_SILENCE_SECONDS = BEFORE_SECONDS + AFTER_SECONDS
 FADE_SECONDS = 0.004
 
 
 def trimmed(blocks: Iterator[Block], rate: int) -> Iterator[Block]:
-    """`blocks` without most of the silence before the first sound and after the last, faded at
-    both ends. Marks are moved along.
+    """`blocks` of `rate` Hz without most of the silence at both ends, and faded there.
 
-    No more is held back than a silence that may be the last one, and the length of the fade.
+    Marks are moved along. No more is held back than a silence that may be the last one, and the
+    length of the fade.
     """
     trimmer = _Trimmer(rate)
     for block in blocks:
@@ -43,7 +43,7 @@ class _Trimmer:
         self._given = 0
 
     def push(self, block: Block) -> Block | None:
-        """What is known to be kept now, if anything is."""
+        """What is certain to be kept now, if anything is."""
         pcm = np.concatenate([self._held, block.pcm])
         self._marks += block.marks
         loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > QUIET)
@@ -57,7 +57,7 @@ class _Trimmer:
         return self._give(pcm[: max(0, end)]) if self._began else None
 
     def end(self) -> Block | None:
-        """The last of it."""
+        """What is left to keep."""
         if not self._began:
             self._held = EMPTY_PCM
         loud = np.flatnonzero(np.abs(self._held.astype(np.int32)) > QUIET)

@@ -13,16 +13,14 @@ log     := log/$(ROS_DISTRO)
 # Benchmarks share the virtual sound card and the judges with the tests.
 run := PYTHONPATH="$$PYTHONPATH:$(CURDIR)/test" exec python
 
-fault_tests := test/hostile test/faults
-
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
 override TEXT := $(value TEXT)
 export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test test-faults demo compare bench bench-check soak soak-check neural test-neural \
-    bench-neural lint docs audit clean
+.PHONY: help setup setup-test build test test-unit test-colcon test-faults demo compare bench bench-check soak \
+    soak-check neural test-neural bench-neural lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -35,11 +33,22 @@ setup: $(install)/.audio_common_msgs $(venv)/.common ## install ROS 2 and what e
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 
-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && pytest $(foreach each,$(fault_tests),--ignore=$(each)) $(PYTEST_ARGS)
+setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
-test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reference/reliability.md
-	@. ./env.sh && pytest $(fault_tests) $(PYTEST_ARGS)
+test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
+	@. ./env.sh && tools/run_tests 6:test/ros,test/engines,test/unit 4:test/sound -- $(PYTEST_ARGS)
+
+test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
+	@. ./env.sh && pytest test/unit $(PYTEST_ARGS)
+
+test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces run it: the unit tests
+	@rm -f $(build)/k2so_tts/pytest.xml
+	@. ./env.sh && colcon --log-base $(log)/colcon test --base-paths . --return-code-on-test-failure \
+	    --build-base $(build) --install-base $(install) --event-handlers console_direct+
+	@grep -q ' tests="[1-9]' $(build)/k2so_tts/pytest.xml || { echo "colcon test ran no test" >&2; exit 1; }
+
+test-faults: setup-test ## the set-up, then what breaks robots: docs/reference/reliability.md
+	@. ./env.sh && tools/run_tests 4:test/faults,test/hostile -- $(PYTEST_ARGS)
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
 	@. ./env.sh && exec python tools/demo.py

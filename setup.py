@@ -36,7 +36,8 @@ setup(
         (f"share/{package}/config", glob("config/*")),
     ],
     install_requires=["numpy", "rich", "sentencex", "sounddevice", "soxr"],
-    extras_require={"plot": ["matplotlib"]},
+    # colcon test runs pytest where an extra of this name asks for it
+    extras_require={"plot": ["matplotlib"], "test": ["hypothesis", "pytest", "pytest-timeout"]},
     entry_points={
         "console_scripts": [
             "speak_server = k2so_tts.ros.main:speak_server",

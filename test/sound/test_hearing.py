@@ -183,6 +183,7 @@ def test_a_sound_library_that_hangs_is_left_behind(
         observer.wait(lambda: "no sound" in observer.status("/audio_player")["message"])
         sound_server.restart()
         observer.wait(lambda: observer.status("/audio_player")["message"] == "ready")
+        observer.wait_for_nodes()
         with sound_server.record() as recording:
             assert observer.say("Two.").status == SUCCEEDED
             recording.wait_for_sound(sound_server.rate // 4, 10)

@@ -205,12 +205,14 @@ class Observer:
         )
 
     def wait_for_nodes(self) -> None:
-        """Wait until server and player are there and know each other."""
+        """Wait until server and player know each other, as the server's next status tells."""
+        server = f"{self.node.get_namespace().rstrip('/')}/speak_server"
+        with self.changed:
+            self.diagnostics.pop(server, None)
         assert self.client.wait_for_server(TIMEOUT)
         self.wait(lambda: self.node.count_publishers("playhead"))
         self.wait(lambda: self.node.count_subscribers("audio") >= 2)
         self.wait(lambda: self.speaking)
-        server = f"{self.node.get_namespace().rstrip('/')}/speak_server"
         self.wait(lambda: self.status(server).get("players", "0") != "0")
 
     def send(self, text: str, language: str = "", volume: float = 1.0, rate: float = 1.0) -> Goal:

@@ -76,9 +76,6 @@ class SpeakServer(Node):
         EngineUnavailable: the engine can't run on this machine.
     """
 
-    broken: str | None = None
-    """Why only a new process can go on (see `main.py`): nothing is known that could be."""
-
     def __init__(self) -> None:
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)
@@ -127,6 +124,11 @@ class SpeakServer(Node):
         )
         speaks = fallback_of(self._settings.values) or self._settings["engine"]
         self.get_logger().info(f"ready to speak with {speaks}")
+
+    @property
+    def broken(self) -> str | None:
+        """Why only a new process can go on (see `main.py`); None while this one can."""
+        return self._queue_thread.failure
 
     def close(self) -> None:
         """End every goal with what was heard of it, deliver the results, join every thread."""
@@ -277,7 +279,7 @@ class SpeakServer(Node):
         self._queue_thread.post(lambda queue: queue.submit(utterance))
         return stream
 
-    # What goes out, in the speaker's thread (see goals.Port).
+    # What goes out, in the queue's thread (see SpeechQueueDelegate).
 
     def now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -532,7 +532,9 @@ class World:
             self._end_ns = start_ns + frames_to_ns(first + len(pcm) - span_first, rate)
             goal.by_the_clock |= not self.players()
             if goal.heard_to and not goal.by_the_clock:
-                lead = (goal.end - max(goal.heard_to, goal.utterance.confirmed or 0)) / rate
+                lead = (
+                    goal.end - max(goal.heard_to, goal.utterance.progress.confirmed or 0)
+                ) / rate
                 assert lead <= LEAD + 0.1 + 2 / rate
         else:
             stamps = {chunk.start: stamp for _, stamp, chunk in goal.sent}
@@ -566,15 +568,18 @@ class World:
         assert goal.outcome is None
         assert any(sent is chunk or sent.start == chunk.start for _, _, sent in goal.sent)
         assert not goal.feedback or goal.feedback[-1][1] < chunk.start
-        if utterance.confirmed is not None:
-            assert chunk.start <= max(goal.heard_to, utterance.confirmed) + 0.1 * self.rate + 1
+        if utterance.progress.confirmed is not None:
+            assert (
+                chunk.start
+                <= max(goal.heard_to, utterance.progress.confirmed) + 0.1 * self.rate + 1
+            )
         goal.feedback.append((self.now, chunk.start))
 
     def finish(self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None) -> None:
         goal = self._goal(utterance)
         assert goal.outcome is None, "ended twice"
         goal.outcome, goal.text, goal.reason, goal.ended_at = outcome, text, reason, self.now
-        follows_player = utterance.confirmed is not None
+        follows_player = utterance.progress.confirmed is not None
         if outcome is Outcome.SUCCEEDED:
             assert goal.script is not None
             assert text == goal.script.text
@@ -703,7 +708,7 @@ def test_the_last_word_about_a_cut_goal_is_not_taken_for_the_next_one() -> None:
     world.run(0.105)
     assert len(goal.sent) == 1
     world.queue.playhead(cut.sent[0][1] + frames_to_ns(1060, RATE))
-    assert goal.utterance.confirmed is None
+    assert goal.utterance.progress.confirmed is None
     world.finish_all(5)
     assert goal.outcome is Outcome.SUCCEEDED
 
@@ -854,8 +859,8 @@ def test_a_player_that_joins_in_mid_sentence_is_not_followed() -> None:
     goal = world.goal(Say(4000, pace=0.0))
     world.run(0.5)
     world.queue.playhead(goal.sent[-1][1], "ahead")
-    assert goal.utterance.confirmed is not None
-    assert goal.utterance.confirmed <= goal.heard_to
+    assert goal.utterance.progress.confirmed is not None
+    assert goal.utterance.progress.confirmed <= goal.heard_to
     world.finish_all(5)
     assert goal.outcome is Outcome.SUCCEEDED
 
@@ -1093,12 +1098,12 @@ def test_after_a_clock_was_set_back_stamps_are_of_the_new_time() -> None:
     world = World()
     world.player()
     goal = world.goal(Say(500))
-    world.queue._last_end_ns = world.now_ns() + 3600 * 10**9
+    world.queue._sender._heard_until_ns = world.now_ns() + 3600 * 10**9
     utterance = replace(goal.utterance, accepted_ns=world.now_ns() + 3600 * 10**9)
-    assert world.queue._start_ns(utterance) == world.now_ns()
-    assert world.queue._start_ns(utterance) == world.now_ns()
+    assert world.queue._sender._start_ns(utterance) == world.now_ns()
+    assert world.queue._sender._start_ns(utterance) == world.now_ns()
     utterance.accepted_ns = world.now_ns() - 5
-    assert world.queue._start_ns(utterance) == world.now_ns()
+    assert world.queue._sender._start_ns(utterance) == world.now_ns()
 
 
 @pytest.mark.parametrize("tells", [True, False])
@@ -1242,7 +1247,7 @@ def test_ten_minutes_do_not_drift() -> None:
     world = World(rate=22_050, chunk=4096)
     goal = world.goal(Say(600 * 22_050))
     world.run(300)
-    assert len(goal.utterance.unheard) <= 4 + LEAD * 22_050 / 4096
+    assert len(goal.utterance.progress.unheard) <= 4 + LEAD * 22_050 / 4096
     world.finish_all(310)
     _, first_ns, _ = goal.sent[0]
     _, last_ns, last = goal.sent[-1]

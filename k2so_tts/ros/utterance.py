@@ -15,36 +15,31 @@ from k2so_tts.text.stream import TextStream
 
 EXTRAPOLATION_SECONDS = 0.1
 """For so long the playhead is taken to move on after its last report: two intervals of reports."""
-_MISSED_BEGINNING = -1
-"""The key in `Losses.frames` of what came before the first frame that the player has played."""
+_SKIP_SECONDS = 0.2
+"""A playhead that has moved on by so much more than the time since the report before it has
+skipped frames: reports may be delayed, but not reordered or lost."""
 
 
 @dataclass(eq=False)
 class Losses:
-    """Audio that never reached the player, as far as the player reports it."""
+    """Audio that was sent and not heard, as far as the player reports it."""
 
     frames: dict[int, int] = field(default_factory=dict)
-    """How many frames, by the first frame of the part they belong to."""
+    """Frames that never reached the player, by the first frame of the part they belong to."""
+    skipped: bool = False
+    """The player did not play all that is before its playhead."""
     intact_to: int = 0
     """Up to this frame everything was heard for certain."""
 
-    def note_beginning(self, frames: int) -> None:
-        """The first frame that the player has played is not the first of the utterance."""
-        self.frames[_MISSED_BEGINNING] = frames
-
-    def note(self, part: int, frames: int) -> None:
-        """The player has lost `frames` frames of the part that begins with frame `part` so far."""
-        if frames:
-            self.frames[part] = frames
+    def __bool__(self) -> bool:
+        return bool(self.frames) or self.skipped
 
     @property
     def reason(self) -> str | None:
         """What was lost; None if nothing was."""
-        if _MISSED_BEGINNING in self.frames:
-            return "the beginning was lost on the way to the player"
         if self.frames:
             return f"{sum(self.frames.values())} frames were lost on the way to the player"
-        return None
+        return "the player skipped a part of it" if self.skipped else None
 
 
 @dataclass(eq=False)
@@ -72,8 +67,24 @@ class PlaybackProgress:
         self.moving = resumed or frame > self.confirmed_frames
         self.confirmed = max(frame, self.confirmed_frames)
         self.confirmed_at = now
-        if not self.losses.frames:
+        if not self.losses:
             self.losses.intact_to = self.confirmed
+
+    def note_losses(self, part: int, frame: int, lost_frames: int, now: float, rate: int) -> None:
+        """A player that counts what it loses reports `frame`, which is in the part that begins with
+        frame `part`: it has lost `lost_frames` of that part.
+
+        Such a player reports the first frame that it plays, and its playhead 20 times a second: if
+        its first report is of a later frame, or it is further ahead than time has passed, it has
+        not played what is between.
+        """
+        reachable = 1.0
+        if self.confirmed is not None:
+            elapsed = now - self.confirmed_at + _SKIP_SECONDS
+            reachable = self.confirmed + elapsed * rate
+        self.losses.skipped |= frame > reachable
+        if lost_frames:
+            self.losses.frames[part] = lost_frames
 
     def is_playing(self, now: float) -> bool:
         """Whether a player has reported just now that its playhead moves."""
@@ -151,16 +162,13 @@ class Utterance:
         """A player reports that `frame` is being heard.
 
         `lost_frames` of the part that it is in were lost before it; None if it does not count them.
-        A player that counts reports the first frame that it plays, so that a later one shows that
-        the beginning was lost, unless the utterance was begun `by_clock` before the player was
-        there.
+        What was spoken `by_clock`, before the player was there, is not lost.
         """
         progress = self.progress
         first = progress.confirmed is None
-        if lost_frames is not None:
-            if first and frame > 1 and not by_clock:
-                progress.losses.note_beginning(frame)
-            progress.losses.note(self.wire.span_of(frame).first, lost_frames)
+        if lost_frames is not None and not by_clock:
+            part = self.wire.span_of(frame).first
+            progress.note_losses(part, frame, lost_frames, now, self.rate)
         if self.heard_first_at is None:
             self.heard_first_at = now - frame / self.rate
         resumed = first or progress.confirmed_at < self.wire.spans[-1].due_at
@@ -178,7 +186,7 @@ class Utterance:
         the first loss.
         """
         losses = self.progress.losses
-        frames = min(frames, losses.intact_to) if losses.frames else frames
+        frames = min(frames, losses.intact_to) if losses else frames
         return self.synthesis.heard_text(frames) if self.synthesis else ""
 
     def spoken(self) -> SynthesisStats:

@@ -259,6 +259,8 @@ class SimulatedRobot:
         self.goals: list[Goal] = []
         self.connected: list[WirePlayer] = []
         self.subscriptions_known = True
+        self.all_count = True
+        """Every player so far counts what it loses."""
         self.reported: list[tuple[int, str, int | None]] = []
         self.faults: list[tuple[str, str | None]] = []
         self.raised: set[str] = set()
@@ -290,6 +292,7 @@ class SimulatedRobot:
     def player(self, *, reports: bool = True, counts: bool = True, name: str = "") -> WirePlayer:
         """Connect a player that reports its playhead, and counts what it loses, or does not."""
         self.connected.append(WirePlayer(self, reports=reports, counts=counts, name=name))
+        self.all_count &= counts
         if reports:
             self.queue.player_seen()
         return self.connected[-1]
@@ -452,6 +455,9 @@ class SimulatedRobot:
         assert goal.outcome is None, "ended twice"
         goal.outcome, goal.text, goal.reason, goal.ended_at = outcome, text, reason, self.now
         follows_player = utterance.progress.confirmed is not None
+        if follows_player and self.all_count and not goal.by_the_clock:
+            assert len(text) <= len(words(goal.intact_to))
+            assert outcome is not Outcome.SUCCEEDED or goal.intact_to == goal.end
         if outcome is Outcome.SUCCEEDED:
             assert goal.script is not None
             assert text == goal.script.text

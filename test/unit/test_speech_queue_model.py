@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.scripted_synthesis import PROMPT, Fail, Pause, Say, Stall
-from support.simulated_robot import RATE, SETTINGS, SimulatedRobot
+from support.simulated_robot import CHUNK, RATE, SETTINGS, SimulatedRobot
 
 from k2so_tts.ros.speech_queue import QUEUE, REPLACE, WAIT
 
@@ -35,15 +35,15 @@ def _cancel(index: int) -> Action:
     return act
 
 
-def _come(reports: bool, crashed: bool) -> Action:
-    """A player starts in place of the one before, which left or which discovery still counts."""
+def _come(reports: bool, crashed: bool, loses: frozenset[int]) -> Action:
+    """A player starts in place of the one before, which left or is still in the graph."""
 
     def act(robot: SimulatedRobot) -> None:
         if not crashed:
             robot.leave()
         for player in robot.connected:
             player.stop()
-        robot.player(reports=reports)
+        robot.player(reports=reports).loses = loses
 
     return act
 
@@ -58,13 +58,14 @@ def _resume(robot: SimulatedRobot) -> None:
         robot.connected[-1].resume()
 
 
+losses = st.frozensets(st.integers(0, 20).map(lambda number: number * CHUNK), max_size=3)
 actions = st.one_of(
     st.builds(lambda script: lambda robot: robot.goal(*script), parts),
     st.builds(_cancel, st.integers(0, 7)),
     st.builds(
         lambda policy: lambda robot: robot.set(policy=policy), st.sampled_from([QUEUE, REPLACE])
     ),
-    st.builds(_come, st.sampled_from([True, True, False]), st.booleans()),
+    st.builds(_come, st.sampled_from([True, True, False]), st.booleans(), losses),
     st.sampled_from([SimulatedRobot.leave, _hang, _resume]),
 )
 
@@ -74,15 +75,20 @@ actions = st.one_of(
 @given(
     st.lists(st.tuples(actions, seconds), min_size=1, max_size=10),
     st.sampled_from(["none", "player", "foreign"]),
+    losses,
     st.sampled_from(["abort", WAIT]),
     st.sampled_from([RATE, 1103]),
 )
 def test_every_goal_ends_once_whatever_happens(
-    story: list[tuple[Action, float]], at_first: str, player_lost: str, rate: int
+    story: list[tuple[Action, float]],
+    at_first: str,
+    lost: frozenset[int],
+    player_lost: str,
+    rate: int,
 ) -> None:
     robot = SimulatedRobot(replace(SETTINGS, player_lost=player_lost), rate)
     if at_first != "none":
-        robot.player(reports=at_first == "player")
+        robot.player(reports=at_first == "player").loses = lost
     for act, then in story:
         act(robot)
         robot.run(then)

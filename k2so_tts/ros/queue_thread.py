@@ -97,5 +97,5 @@ class QueueThread:
         """End every goal, or, if the delegate fails, one at least."""
         try:
             self._queue.stop(reason)
-        except Exception:
+        except BaseException:
             _logger.exception("ending a goal failed")

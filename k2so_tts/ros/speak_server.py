@@ -78,9 +78,6 @@ class SpeakServer(Node):
         EngineUnavailable: the engine can't run on this machine.
     """
 
-    broken: str | None = None
-    """Why only a new process can go on (see `main.py`): no such reason is known for this node."""
-
     def __init__(self) -> None:
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)
@@ -118,6 +115,11 @@ class SpeakServer(Node):
         )
         name = fallback_of(self._settings.values) or self._settings["engine"]
         self.get_logger().info(f"ready to speak with {name}")
+
+    @property
+    def broken(self) -> str | None:
+        """Why only a new process can go on (see `main.py`); None while this one can."""
+        return self._queue_thread.failure
 
     def close(self) -> None:
         """End every goal with what was heard of it, deliver the results, join every thread."""

@@ -33,7 +33,7 @@ from support.ros import (
 
 from k2so_tts.ros.graph import player_subscribes
 from k2so_tts.ros.messages import foreign_qos, to_message, to_nanoseconds
-from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
+from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
 STOP_SECONDS = 5.0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.ros import STOP_SECONDS, SUCCEEDED, TIMEOUT, Observer, running, start
+
+from k2so_tts.ros.main import _CRASH_LOOP_SECONDS
 
 READY = {"audio_player": "playing on", "speak_server": "ready to speak"}
 ROUNDS = 10
@@ -53,7 +56,7 @@ def test_a_missing_interface_package_is_named_on_one_line() -> None:
     assert len(errors.strip().splitlines()) == 1
 
 
-def test_a_node_whose_thread_died_logs_it_and_exits() -> None:
+def test_a_node_whose_thread_dies_at_once_logs_it_and_exits() -> None:
     patch = """
 from k2so_tts.ros.queue_thread import QueueThread
 QueueThread._run = lambda self: 1 / 0
@@ -61,8 +64,27 @@ QueueThread._run = lambda self: 1 / 0
     process = start("speak_server", patch=patch)
     _, errors = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
-    assert "died: ZeroDivisionError: division by zero; the node ends" in errors
+    assert "died: ZeroDivisionError: division by zero" in errors
     assert "Traceback" in errors
+
+
+def test_a_node_whose_thread_dies_later_restarts(tmp_path: Path) -> None:
+    patch = f"""
+import pathlib, time
+from k2so_tts.ros.queue_thread import QueueThread
+run, flag = QueueThread._run, pathlib.Path({str(tmp_path / "once")!r})
+def run_once(self):
+    if flag.exists():
+        return run(self)
+    flag.touch()
+    time.sleep({2 * _CRASH_LOOP_SECONDS})
+    1 / 0
+QueueThread._run = run_once
+"""
+    with running("speak_server", patch=patch) as process:
+        assert process.stderr is not None
+        for expected in ("ready to speak", "; restarting", "ready to speak"):
+            next(line for line in process.stderr if expected in line)
 
 
 def test_a_failing_callback_is_logged_and_the_node_goes_on(observer: Observer) -> None:

@@ -12,6 +12,7 @@ import pytest
 from support.ros import STOP_SECONDS, SUCCEEDED, TIMEOUT, Observer, running, start
 
 from k2so_tts.ros.main import _CRASH_LOOP_SECONDS
+from k2so_tts.ros.messages import to_nanoseconds
 
 READY = {"audio_player": "playing on", "speak_server": "ready to speak"}
 ROUNDS = 10
@@ -132,3 +133,26 @@ ServerGoalHandle.is_cancel_requested = property(check_slowly)
             assert goals[1].status == SUCCEEDED
         assert not [entry.msg for entry in observer.log if "internal error" in entry.msg]
         observer.wait(lambda: observer.status("/speak_server").get("goals_waiting") == "0")
+
+
+def test_a_chunk_is_encoded_once_for_the_audio_and_the_feedback(observer: Observer) -> None:
+    patch = """
+import sys
+from k2so_tts.ros import speak_server
+encode = speak_server.to_message
+def to_message(*arguments):
+    print("encoded", file=sys.stderr, flush=True)
+    return encode(*arguments)
+speak_server.to_message = to_message
+"""
+    with (
+        running("audio_player", device="null"),
+        running("speak_server", patch=patch) as server,
+    ):
+        observer.wait_for_nodes()
+        goal = observer.say("One, two, three, four, five.")
+        stamps = [to_nanoseconds(message.header.stamp) for _, message in observer.audio]
+        assert [stamp for _, stamp in goal.feedback] == stamps[:-1], "all but the end marker"
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=TIMEOUT)
+        assert errors.count("encoded") == len(stamps)

@@ -3,7 +3,7 @@
 One rule holds for the threads of a node. The work of a thread is done in units (a callback, a
 posted call, a report); an exception in one is logged and the thread goes on with the next. A thread
 that ends with an exception all the same leaves a node that only seems alive: that is logged as
-fatal, and the node ends its goals and exits with code 1 (see `threading.excepthook`).
+fatal, the goals are aborted, and the node restarts (see `_run`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,16 +32,18 @@ _POLL_SECONDS = 0.5
 """How often the main thread looks whether the node is broken."""
 _SWITCH_SECONDS = 0.0005
 """How long a thread may keep the GIL from others; with Python's 5 ms chunks arrive late."""
+_CRASH_LOOP_SECONDS = 2.0
+"""A node that breaks so soon after its start would break again."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def speak_server() -> None:
-    """Run `SpeakServer` and exit: 0 after SIGINT or SIGTERM, 1 after a failure."""
+    """Run `SpeakServer` and exit: 0 after SIGINT or SIGTERM, 1 if it can't run."""
     sys.exit(_run("speak_server", _speak_server_class))
 
 
 def audio_player() -> None:
-    """Run `AudioPlayer` and exit: 0 after SIGINT or SIGTERM, 1 after a failure."""
+    """Run `AudioPlayer` and exit: 0 after SIGINT or SIGTERM, 1 if it can't run."""
     sys.exit(_run("audio_player", _audio_player_class))
 
 
@@ -81,13 +84,14 @@ class _EndRequests:
             signal.signal(number, handler)
         threading.excepthook = self._on_dead_thread
 
-    def wait(self, node: _Node) -> None:
-        """Wait until the node has to end."""
+    def wait(self, node: _Node) -> str | None:
+        """Wait until the node has to end. What is broken; None if a signal has come."""
         while self.dead_thread is None and node.broken is None:
             with suppress(Empty):
                 self._signals.get(timeout=_POLL_SECONDS)
                 self._signalled = True
-                return
+                return None
+        return self.dead_thread or node.broken
 
     def _on_dead_thread(self, args: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(args)
@@ -100,9 +104,10 @@ class _StartError(Exception):
 
 
 def _run(name: str, load_class: Callable[[], type[_Node]]) -> int:
-    """Run a node until a signal comes, it breaks, or one of its threads dies. The exit code.
+    """Run a node until a signal comes. The exit code.
 
-    A node that breaks (see `AudioPlayer.broken`) is started again in the same process.
+    A node that breaks (a thread died, or see `AudioPlayer.broken`) restarts in the same process, so
+    that nothing needs to supervise it; in its first seconds it ends with exit code 1 instead.
     """
     requests = _EndRequests()
     requests.install()
@@ -113,14 +118,15 @@ def _run(name: str, load_class: Callable[[], type[_Node]]) -> int:
     except _StartError as error:
         sys.stderr.write(f"{name}: {error}\n")
         return 1
-    died = _spin(node, requests)
-    if died:
-        return 1
-    if node.broken and not requests.signalled:
-        sys.stderr.write(f"{name}: {node.broken}; restarting\n")
+    started = time.monotonic()
+    broken = _serve(node, requests)
+    if broken is not None and not requests.signalled:
+        if time.monotonic() - started < _CRASH_LOOP_SECONDS:
+            return 1
+        sys.stderr.write(f"{name}: {broken}; restarting\n")
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - itself, as it was started
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # Python would reset them, to kill it, as it exits
+        signal.signal(number, signal.SIG_IGN)  # Python resets others as it exits: they would kill
     return 0
 
 
@@ -155,11 +161,8 @@ def _start(load_class: Callable[[], type[_Node]]) -> _Node:
         raise _StartError(describe_startup_error(error)) from error
 
 
-def _spin(node: _Node, requests: _EndRequests) -> bool:
-    """Serve a node in a thread of its own until it has to end, then close all.
-
-    True if it ends because a thread died.
-    """
+def _serve(node: _Node, requests: _EndRequests) -> str | None:
+    """Spin a node in a thread of its own until it has to end, and close all. What is broken."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
@@ -171,13 +174,12 @@ def _spin(node: _Node, requests: _EndRequests) -> bool:
         target=keep_spinning, args=[executor, node], name="executor", daemon=True
     )
     thread.start()
-    requests.wait(node)
-    died = requests.dead_thread is not None
-    if died:
-        node.get_logger().fatal(f"{requests.dead_thread}; the node ends")
+    broken = requests.wait(node)
+    if broken is not None:
+        node.get_logger().fatal(broken)
     node.close()
     executor.shutdown(_JOIN_SECONDS)
     thread.join(_JOIN_SECONDS)
     node.destroy_node()
     rclpy.shutdown()
-    return died
+    return broken

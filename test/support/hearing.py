@@ -24,6 +24,18 @@ def whole(text: str, voice: str = "en-us") -> Pcm:
     return np.concatenate([EMPTY_PCM, *blocks])
 
 
+def words_in(text: str, frames: int, voice: str = "en-us") -> list[str]:
+    """The words of `text` that lie within the first `frames` frames of its speech."""
+    end, before = 0, 0
+    with closing(EspeakEngine()) as engine:
+        engine.load()
+        for block in engine.synthesise(text, voice, Prosody()):
+            ends = [mark.text_end for mark in block.marks if mark.frame <= frames]
+            end = max([end, *ends])
+            before += len(block.pcm)
+    return text[: len(text) if frames >= before else end].split()
+
+
 def as_heard(pcm: Pcm, rate: int) -> NDArray[np.float32]:
     """What a loudspeaker at `rate` Hz is to play."""
     resampled: NDArray[np.float32] = soxr.resample(to_samples(pcm)[:, 0], 22050, rate)

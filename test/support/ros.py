@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -91,10 +92,11 @@ def running(
     env: Mapping[str, str] | None = None,
     errors: int = subprocess.PIPE,
     namespace: str = "/",
+    patch: str = "",
     **parameters: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """A node, ended with SIGINT if it still runs; its exit code must be 0 then."""
-    process = start(program, env, errors, namespace, **parameters)
+    process = start(program, env, errors, namespace, patch, **parameters)
     try:
         yield process
     finally:
@@ -108,10 +110,18 @@ def start(
     env: Mapping[str, str] | None = None,
     errors: int = subprocess.PIPE,
     namespace: str = "/",
+    patch: str = "",
     **parameters: Any,
 ) -> subprocess.Popen[str]:
-    """Start a node with parameters; it must be ended by the caller."""
-    command = [program, "--ros-args", "-r", f"__ns:={namespace}"]
+    """Start a node with parameters; it must be ended by the caller.
+
+    Python code given as `patch` runs in its process first.
+    """
+    command = [program]
+    if patch:
+        code = f"{patch}\nfrom k2so_tts.ros.main import {program}\n{program}()\n"
+        command = [sys.executable, "-c", code]
+    command += ["--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     return subprocess.Popen(command, env={**os.environ, **(env or {})}, stderr=errors, text=True)

@@ -10,6 +10,9 @@ build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
 
+# Benchmarks share the virtual sound card and the judges with the tests.
+run := PYTHONPATH="$$PYTHONPATH:$(CURDIR)/test" exec python
+
 fault_tests := test/hostile test/faults
 
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
@@ -46,16 +49,16 @@ compare: build ## the set-up, then speak one text whole and streamed (COMPARE_AR
 
 bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then measure latency and cost on a virtual sound card
 	@mkdir -p $(log)
-	@. ./env.sh && exec python benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
+	@. ./env.sh && $(run) benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
 
 bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
-	@. ./env.sh && exec python benchmarks/latency.py --check
+	@. ./env.sh && $(run) benchmarks/latency.py --check
 
 soak: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for hours in company (SOAK_ARGS="--minutes 60 --busy")
-	@. ./env.sh && exec python benchmarks/soak.py $(SOAK_ARGS)
+	@. ./env.sh && $(run) benchmarks/soak.py $(SOAK_ARGS)
 
 soak-check: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for a minute in company, with one core busy
-	@. ./env.sh && exec python benchmarks/soak.py --minutes 1 --busy
+	@. ./env.sh && $(run) benchmarks/soak.py --minutes 1 --busy
 
 neural: build $(neural)/.neural ## the set-up, and the neural engines in an environment of their own (5 GB)
 
@@ -64,8 +67,8 @@ test-neural: neural .venv/.debian-test $(venv)/.test ## the set-up, then the tes
 
 bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the neural engines at real size
 	@mkdir -p $(log)
-	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py --json $(log)/neural.json
-	@. ./env.sh && exec python benchmarks/neural.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
+	@export K2SO_NEURAL=1 && . ./env.sh && $(run) benchmarks/neural_engines.py --json $(log)/neural.json
+	@. ./env.sh && $(run) benchmarks/neural_engines.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
 
 lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/ruff check

@@ -1,6 +1,6 @@
 """What the player's audio thread costs, and whether it keeps real time.
 
-    python benchmarks/callback.py [--seconds 60]
+    PYTHONPATH=$PYTHONPATH:test python benchmarks/callback.py [--seconds 60]
 
 The real `Player` speaks on a private virtual sound card (PipeWire with a null sink), with blocks of
 64 and 128 frames, on an idle machine and with every core loaded by a busy process. Printed is a
@@ -27,8 +27,6 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from support.sound import SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES, AudioFormat, Samples, frames_to_ns
@@ -72,7 +70,7 @@ class Silent:
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         pass
 
     def on_speaking(self, speaking: bool) -> None:
@@ -139,7 +137,7 @@ def memory_growth(player: Player, listener: Silent) -> float:
 
 def measure(block: int, seconds: float) -> Result:
     listener = Silent()
-    player = Player(PlayerSettings(block_frames=block, rest_after=0), listener)
+    player = Player(PlayerSettings(block_frames=block, idle_close=0), listener)
     tap = Tap(player)
     player.start()
     try:

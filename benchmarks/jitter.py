@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from k2so_tts.audio import Chunker
-from k2so_tts.playback.jitter_buffer import FADE_SECONDS, JitterBuffer, State
+from k2so_tts.playback.fades import FADE_SECONDS
+from k2so_tts.playback.jitter_buffer import JitterBuffer, State
 
 RATE = 22_050
 BLOCK = 256

@@ -1,6 +1,6 @@
 """Hours in minutes: both nodes under goals, changes and company at random, judged by a recording.
 
-    python benchmarks/soak.py [--minutes 10] [--seed N] [--busy]
+    PYTHONPATH=$PYTHONPATH:test python benchmarks/soak.py [--minutes 10] [--seed N] [--busy]
 
 Real nodes in processes of their own, espeak-ng, PortAudio and a private virtual sound card
 (PipeWire with a null sink). Goals of random length, language, rate and volume come, are cancelled
@@ -31,14 +31,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+from callback import busy
 from rclpy.impl.logging_severity import LoggingSeverity
 from rich.console import Console
 from rich.table import Table
 from sensor_msgs.msg import TimeReference
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
-from callback import busy
-from conftest import STEADY, STEADY_CYCLE
 from support.company import Company
 from support.recording import RecorderLostFramesError
 from support.ros import (
@@ -61,7 +58,7 @@ from support.soak import (
     faults,
     judge,
 )
-from support.sound import SoundServer, SoundServerError
+from support.sound import STEADY, STEADY_CYCLE, SoundServer, SoundServerError
 from support.standstills import Standstills
 
 from k2so_tts.audio import EMPTY_PCM, Pcm, apply_gain

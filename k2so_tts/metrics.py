@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 WINDOW = 100
+PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 50.0, "p95": 95.0, "max": 100.0})
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,15 @@ class Rolling:
         return percentiles(self._values)
 
 
-def percentiles(values: Iterable[float]) -> dict[str, float]:
-    """p50, p95 and max (linear interpolation between ranks); empty without values."""
+def percentiles(
+    values: Iterable[float], ranks: Mapping[str, float] = PERCENTILES
+) -> dict[str, float]:
+    """Percentiles of values in their unit (linear interpolation between ranks), by name.
+
+    `ranks` has the percentile (0 to 100) for each name. Empty without values.
+    """
     data = np.fromiter(values, dtype=float)
     if not len(data):
         return {}
-    p50, p95 = np.percentile(data, [50, 95])
-    return {"p50": float(p50), "p95": float(p95), "max": float(data.max())}
+    found = np.percentile(data, list(ranks.values()))
+    return {name: float(value) for name, value in zip(ranks, found, strict=True)}

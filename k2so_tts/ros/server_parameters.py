@@ -74,7 +74,13 @@ PARAMETERS = (
         256,
         65_536,
     ),
-    Setting("max_lead", 2.0, "Seconds of audio sent ahead of what is heard.", 1.0, 30.0),
+    Setting(
+        "max_lead",
+        2.0,
+        "Seconds of audio sent ahead of what is heard; at most 192 chunks, whatever their length.",
+        1.0,
+        30.0,
+    ),
     Setting(
         "wait_for_player",
         1.0,

@@ -49,11 +49,13 @@ class Outcome(Enum):
 @dataclass(frozen=True)
 class QueueSettings:
     """Times in seconds. `policy` is one of queue, replace and reject; `player_lost` abort or
-    wait.
+    wait. No more than `max_lead` seconds and `max_unheard_chunks` chunks are sent ahead of what is
+    heard.
     """
 
     policy: str = QUEUE
     max_lead: float = 2.0
+    max_unheard_chunks: int = 192
     wait_for_player: float = 1.0
     player_lost: str = ABORT
     player_wait: float = 30.0
@@ -159,8 +161,10 @@ class SpeechQueue:
         self._player_seen_at = self._clock()
         self._port.fault("player", None)
 
-    def playhead(self, stamp_ns: int, player: str = "") -> None:
-        """A player tells that the frame with this stamp is leaving its device now."""
+    def playhead(self, stamp_ns: int, player: str = "", lost_frames: int | None = None) -> None:
+        """A player tells that the frame with this stamp is leaving its device now, and how many
+        frames of the utterance were lost before it (None: it does not count them).
+        """
         now = self._clock()
         self._player_seen = True
         if player != self._player and self._follows_another(now):
@@ -173,6 +177,7 @@ class SpeechQueue:
         frame = utterance.frame_at(stamp_ns)
         if frame is None or self._is_stale(utterance, frame, now):
             return
+        self._note_losses(utterance, frame, lost_frames)
         if utterance.heard_first_at is None:
             utterance.heard_first_at = now - (frame / utterance.rate)
             self._proven = self._port.player_ids()
@@ -181,7 +186,22 @@ class SpeechQueue:
         utterance.moving = resumed or frame > (utterance.confirmed or 0)
         utterance.confirmed = max(frame, utterance.confirmed or 0)
         utterance.confirmed_at = now
+        if not utterance.losses:
+            utterance.intact_to = utterance.confirmed
         self._found(utterance)
+
+    def _note_losses(self, utterance: Utterance, frame: int, lost_frames: int | None) -> None:
+        """Note what the player has lost of the part that `frame` is in.
+
+        A player that counts reports the first frame that it plays: what was before it never came.
+        """
+        if lost_frames is None:
+            return
+        missed = utterance.confirmed is None and not utterance.by_clock and frame > 1
+        if missed:
+            utterance.losses[-1] = frame
+        if lost_frames:
+            utterance.losses[utterance.span_of(frame).first] = lost_frames
 
     def _follows_another(self, now: float) -> bool:
         """What is spoken now is heard from the player that told its playhead last."""
@@ -310,7 +330,12 @@ class SpeechQueue:
     def _surplus(self, head: Utterance, chunk: Chunk, now: float) -> float:
         """By how many frames this chunk would be sent too far ahead of what is heard."""
         lead = max(self.settings.max_lead * head.rate, _LEAST_LEAD_CHUNKS * len(chunk.pcm))
-        return chunk.end - self._position(head, now) - lead
+        position = self._position(head, now)
+        surplus = chunk.end - position - lead
+        if len(head.unheard) >= self.settings.max_unheard_chunks:
+            oldest = head.unheard[-self.settings.max_unheard_chunks]
+            surplus = max(surplus, oldest.end - position)
+        return surplus
 
     def _start_ns(self, head: Utterance) -> int:
         """The first stamp: when it was accepted, but not before the end of what was heard before.
@@ -430,7 +455,12 @@ class SpeechQueue:
             if head.nobody_listens and head.confirmed is None and self._port.players():
                 self._cut(head)
         self._port.fault("engine", None)
-        self._leave(head, Outcome.SUCCEEDED, head.heard_text(head.sent), None)
+        if head.losses:
+            lost = sum(head.losses.values())
+            reason = f"{lost} frames were lost on the way to the player"
+            self._leave(head, Outcome.ABORTED, head.heard_text(head.intact_to), reason)
+        else:
+            self._leave(head, Outcome.SUCCEEDED, head.heard_text(head.sent), None)
 
     def _watch_player(self, head: Utterance, now: float) -> float:
         """Notice a player that has gone silent while it should be speaking."""
@@ -508,7 +538,7 @@ class SpeechQueue:
         heard = self._heard(utterance, self._clock())
         if utterance.synthesis is not None:
             utterance.synthesis.cancel()
-        text = utterance.heard_text(heard)
+        text = utterance.heard_text(utterance.intact_to if utterance.losses else heard)
         try:
             if utterance.spans:
                 self._cut(utterance)

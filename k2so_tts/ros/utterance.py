@@ -58,6 +58,10 @@ class Utterance:
     spans: list[Span] = field(default_factory=list)
     unheard: deque[Chunk] = field(default_factory=deque)
     following: Chunk | None = None
+    losses: dict[int, int] = field(default_factory=dict)
+    """Frames that the player has lost, by the first frame of the part that they belong to."""
+    intact_to: int = 0
+    """Up to this frame everything was heard, as far as the player has confirmed."""
 
     @property
     def rate(self) -> int:

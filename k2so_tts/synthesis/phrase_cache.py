@@ -184,7 +184,7 @@ class PhraseCache:
         self.fault = fault
 
 
-def origin(engine: str, options: Mapping[str, object]) -> str:
+def fingerprint_of(engine: str, options: Mapping[str, object]) -> str:
     """Who makes a phrase: an engine, its options, and the state of the files that these name.
 
     Raises `EngineUnavailable`.
@@ -200,7 +200,7 @@ def origin(engine: str, options: Mapping[str, object]) -> str:
 
 
 def key_of(fingerprint: str, *how: object) -> str:
-    """The key of a phrase: who makes it (`origin`), and everything else that it depends on."""
+    """The key of a phrase: the engine's fingerprint, and all else that its sound depends on."""
     import hashlib
 
     return hashlib.sha256(json.dumps([fingerprint, *how]).encode()).hexdigest()

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm
+from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm, apply_gain, fade_ramp
+from k2so_tts.resampler import Resampler
 
 QUIET = 184
 """Samples up to this are silence: -45 dB of full scale, above the noise floor of neural voices."""
@@ -36,8 +36,7 @@ class _Trimmer:
     def __init__(self, rate: int) -> None:
         self._before = round(BEFORE_SECONDS * rate)
         self._after = round(AFTER_SECONDS * rate)
-        fade = max(1, round(FADE_SECONDS * rate))
-        self._ramp = np.sin(np.linspace(0, np.pi / 2, fade, endpoint=False)) ** 2
+        self._ramp = fade_ramp(max(1, round(FADE_SECONDS * rate)))
         self._held = EMPTY_PCM
         self._marks: list[Mark] = []
         self._began = False
@@ -65,7 +64,7 @@ class _Trimmer:
         loud = np.flatnonzero(np.abs(self._held.astype(np.int32)) > QUIET)
         tail = self._held[: (int(loud[-1]) + 1 if len(loud) else 0) + self._after]
         ramp = self._ramp[: len(tail)][::-1]
-        tail = np.concatenate([tail[: len(tail) - len(ramp)], _scaled(tail[-len(ramp) :], ramp)])
+        tail = np.concatenate([tail[: len(tail) - len(ramp)], apply_gain(tail[-len(ramp) :], ramp)])
         block = self._give(tail)
         if block is None or not block.marks:
             return block
@@ -75,7 +74,7 @@ class _Trimmer:
     def _give(self, pcm: Pcm) -> Block | None:
         if self._given < len(self._ramp):
             ramp = self._ramp[self._given : self._given + len(pcm)]
-            pcm = np.concatenate([_scaled(pcm[: len(ramp)], ramp), pcm[len(ramp) :]])
+            pcm = np.concatenate([apply_gain(pcm[: len(ramp)], ramp), pcm[len(ramp) :]])
         self._given += len(pcm)
         marks = tuple(
             replace(mark, frame=max(0, mark.frame - self._dropped)) for mark in self._marks
@@ -84,20 +83,13 @@ class _Trimmer:
         return Block(pcm, marks) if len(pcm) or marks else None
 
 
-def _scaled(pcm: Pcm, factors: NDArray[np.float64]) -> Pcm:
-    scaled: Pcm = np.rint(pcm * factors).astype(np.int16)
-    return scaled
-
-
 def resampled(blocks: Iterator[Block], source_rate: int, rate: int) -> Iterator[Block]:
     """`blocks` of a rate (Hz) at another, in one stream without seams. Marks are moved along."""
     if source_rate == rate:
         yield from blocks
         return
-    import soxr
-
-    stream = soxr.ResampleStream(source_rate, rate, 1, dtype="int16", quality="HQ")
+    resampler = Resampler(source_rate, rate, dtype="int16")
     for block in blocks:
         marks = tuple(replace(mark, frame=mark.frame * rate // source_rate) for mark in block.marks)
-        yield Block(stream.resample_chunk(block.pcm), marks)
-    yield Block(stream.resample_chunk(EMPTY_PCM, last=True))
+        yield Block(resampler.push(block.pcm.reshape(-1, 1)).reshape(-1), marks)
+    yield Block(resampler.flush().reshape(-1))

@@ -26,13 +26,12 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import STEADY, STEADY_CYCLE
 from numpy.typing import NDArray
 from support.compare import Mono, align, find_speech, piece_of
 from support.hearing import as_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, STOP_SECONDS, SUCCEEDED, Observer, own_domain, running, start
-from support.sound import SoundServer
+from support.sound import STEADY, STEADY_CYCLE, SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES
 from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import STEADY, STEADY_CYCLE
 from numpy.typing import NDArray
 from support.compare import align, find_speech
 from support.hearing import SENTENCE, as_heard, check_heard, whole
 from support.network import ENVIRONMENT, Host, alone, connected_hosts, why_no_hosts
 from support.recording import Recording, retake
 from support.ros import ABORTED, SUCCEEDED, TIMEOUT, Goal, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, STEADY_CYCLE, SoundServer
 
 from k2so_tts.audio import Pcm, ns_to_frames
 from k2so_tts.ros.messages import to_nanoseconds

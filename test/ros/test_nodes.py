@@ -31,8 +31,8 @@ from support.ros import (
     start,
 )
 
+from k2so_tts.ros.graph import player_subscribes
 from k2so_tts.ros.messages import foreign_qos, to_message, to_nanoseconds
-from k2so_tts.ros.speak_server import listens
 from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
@@ -573,4 +573,4 @@ def endpoint(process: int, kind: int, node: str = "player") -> Any:
 def test_who_tells_a_playhead_is_known_to_listen(
     heard: int, players: list[Any], listeners: list[Any], expected: bool
 ) -> None:
-    assert listens(bytes([heard]) * 12, players, listeners) == expected
+    assert player_subscribes(bytes([heard]) * 12, players, listeners) == expected

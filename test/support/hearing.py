@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from k2so_tts.audio import EMPTY_PCM, Pcm
+from k2so_tts.audio import EMPTY_PCM, Pcm, to_samples
 from k2so_tts.engines import Prosody
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from support.compare import align
@@ -26,7 +26,7 @@ def whole(text: str, voice: str = "en-us") -> Pcm:
 
 def as_heard(pcm: Pcm, rate: int) -> NDArray[np.float32]:
     """What a loudspeaker at `rate` Hz is to play."""
-    resampled: NDArray[np.float32] = soxr.resample(pcm.astype(np.float32) / 32768.0, 22050, rate)
+    resampled: NDArray[np.float32] = soxr.resample(to_samples(pcm)[:, 0], 22050, rate)
     return resampled
 
 

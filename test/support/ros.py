@@ -33,6 +33,7 @@ from std_msgs.msg import Bool
 
 from k2so_tts.audio import EMPTY_PCM, NANOSECONDS
 from k2so_tts.ros.client import ask
+from k2so_tts.ros.diagnostics import node_of, values_of
 from k2so_tts.ros.messages import (
     request_qos,
     speech_qos,
@@ -280,8 +281,7 @@ class Observer:
         found = self.diagnostics.get(node)
         if found is None:
             return {}
-        values = {pair.key: pair.value for pair in found.values}
-        return {**values, "level": str(found.level[0]), "message": found.message}
+        return {**values_of(found), "level": str(found.level[0]), "message": found.message}
 
     def _seen(self) -> str:
         """What was seen last: what a test that waits in vain is understood by."""
@@ -312,7 +312,7 @@ class Observer:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         with self.changed:
             for status in message.status:
-                self.diagnostics[status.name.split(":")[0]] = status
+                self.diagnostics[node_of(status)] = status
             self.changed.notify_all()
 
     def _on_log(self, message: Log) -> None:

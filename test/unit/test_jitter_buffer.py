@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2so_tts.audio import Samples
-from k2so_tts.playback.jitter_buffer import MOST_DEPTH, JitterBuffer, State
+from k2so_tts.playback.jitter_buffer import MAX_DEPTH, JitterBuffer, State
 
 RATE = 48_000
 FADE = 240
@@ -94,7 +94,7 @@ def test_the_end_starts_it_at_once() -> None:
 def test_a_full_buffer_does_not_wait_for_more() -> None:
     listening = Listening(depth=3)
     listening.push(100)
-    listening.buffer.enough = True
+    listening.buffer.start_early = True
     np.testing.assert_array_equal(listening.render(100), sine(100))
     listening.render(100)
     listening.push(100)
@@ -265,7 +265,7 @@ class Model:
                 self.chunks = self.depth if self.waiting else 0
                 if not self.paused:
                     self.underruns += 1
-                    self.depth += self.depth < MOST_DEPTH
+                    self.depth += self.depth < MAX_DEPTH
             elif self.playing:
                 step = min(frames, self.waiting)
                 self.waiting -= step

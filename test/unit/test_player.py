@@ -91,7 +91,7 @@ def test_an_early_end_marker_cuts_at_its_stamp(bench: SimulatedPlayer) -> None:
     bench.send(EMPTY, 3 * CHUNK + 1)
     sound = sounding(bench.hear_all())
     assert (sound == 0.5).sum() == 3 * CHUNK + 1
-    assert len(sound) == 3 * CHUNK + 1 + FADE
+    assert len(sound) == 3 * CHUNK + 1 + FADE - 1, "the fade ends at zero"
 
 
 def test_stop_drops_the_rest_of_the_utterance_and_not_the_next(bench: SimulatedPlayer) -> None:
@@ -529,22 +529,36 @@ def test_the_first_and_the_last_frame_are_reported_when_they_are_heard(
     bench.say(ones(CHUNK))
     out = np.zeros((2 * CHUNK, 1), np.float32)
     rendered_at = bench.now
-    bench.player._render(out, rendered_at + latency)
-    bench.player._render(out, rendered_at + latency + 2 * CHUNK / RATE)
-    bench.player._reporter.look()
+    bench.player._renderer.render(out, rendered_at + latency)
+    bench.player._renderer.render(out, rendered_at + latency + 2 * CHUNK / RATE)
+    bench.player._reporter.poll()
     assert not bench.playheads
     assert not bench.speaking
     bench.now = rendered_at + latency
-    bench.player._reporter.look()
+    bench.player._reporter.poll()
     assert bench.playheads == [(START, rendered_at + latency)]
     assert bench.speaking == [True]
     bench.now += CHUNK / RATE
-    bench.player._reporter.look()
+    bench.player._reporter.poll()
     stamp, heard_at = bench.playheads[-1]
     assert stamp == START + frames_to_ns(CHUNK, RATE)
     assert heard_at == pytest.approx(rendered_at + latency + CHUNK / RATE, abs=1e-9)
     assert bench.speaking == [True, False]
     assert bench.heard[0].began_at == rendered_at + latency
+
+
+def test_a_loss_is_reported_with_the_first_playhead_after_it(bench: SimulatedPlayer) -> None:
+    for number in (0, 1, 2, 4, 5):
+        bench.send(ones(CHUNK), number * CHUNK)
+    bench.send(EMPTY, 6 * CHUNK)
+    bench.hear_all()
+    first_lost = START + frames_to_ns(3 * CHUNK, RATE)
+    assert {lost for stamp, lost in bench.losses if stamp <= first_lost} == {0}
+    assert {lost for stamp, lost in bench.losses if stamp > first_lost} == {CHUNK}
+    bench.losses.clear()
+    bench.say(ones(4 * CHUNK), frame=10 * CHUNK)
+    bench.hear_all()
+    assert {lost for _, lost in bench.losses} == {0}
 
 
 def test_the_playhead_moves_twenty_times_a_second(bench: SimulatedPlayer) -> None:
@@ -646,7 +660,7 @@ class Waiting:
         self.began = threading.Event()
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         """The others say enough."""
 
     def on_speaking(self, speaking: bool) -> None:
@@ -668,7 +682,7 @@ def recorded(path: Path) -> Pcm:
 
 
 def own_threads() -> set[threading.Thread]:
-    names = {"playhead", "output", "clocked device"}
+    names = {"playhead", "device supervisor", "clocked device"}
     return {thread for thread in threading.enumerate() if thread.name in names}
 
 
@@ -678,7 +692,11 @@ def test_close_joins_every_thread() -> None:
     player = Player(PlayerSettings(device="null"), listener)
     player.start()
     started = own_threads() - before
-    assert {thread.name for thread in started} == {"playhead", "output", "clocked device"}
+    assert {thread.name for thread in started} == {
+        "playhead",
+        "device supervisor",
+        "clocked device",
+    }
     for number in range(3):
         player.receive("us", START + frames_to_ns(number * CHUNK, RATE), MONO, ones(CHUNK))
     assert listener.began.wait(10.0)

@@ -73,6 +73,34 @@ def test_a_loss_is_concealed_with_exactly_its_length(lost: list[int]) -> None:
     assert not sound[gap][FADE:-FADE].any()
 
 
+def test_losses_are_told_once_playback_has_passed_the_first_of_them() -> None:
+    stream = Stream()
+    for number in (0, 1, 3, 6):
+        stream.send(number)
+    timeline = stream.timeline
+    first_lost = START + frames_to_ns(2 * CHUNK, RATE)
+    assert [timeline.lost_before(stamp) for stamp in (START, first_lost)] == [0, 0]
+    later = [first_lost + 1, timeline.end_ns]
+    assert [timeline.lost_before(stamp) for stamp in later] == [3 * CHUNK, 3 * CHUNK]
+
+
+def test_what_is_missing_at_the_end_is_told_when_its_place_is_reached() -> None:
+    stream = Stream()
+    stream.send(0)
+    stream.send(1)
+    stream.timeline.conceal(500)
+    before = START + frames_to_ns(2 * CHUNK, RATE)
+    assert stream.timeline.lost_before(before) == 0
+    assert stream.timeline.lost_before(stream.timeline.end_ns) == 500
+
+
+def test_nothing_is_lost_of_a_stream_that_is_whole() -> None:
+    stream = Stream()
+    for number in range(4):
+        stream.send(number)
+    assert stream.timeline.lost_before(stream.timeline.end_ns + 10**9) == 0
+
+
 def test_concealment_fades_without_a_step() -> None:
     phase = 2 * np.pi * 200 / RATE * np.arange(3 * CHUNK)
     sound = (0.1 * np.sin(phase)).astype(np.float32)[:, np.newaxis]

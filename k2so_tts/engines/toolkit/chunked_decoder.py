@@ -14,6 +14,7 @@ from itertools import chain, repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from k2so_tts import audio
 from k2so_tts.audio import CHUNK_FRAMES, Pcm
 
 _GROWTH = (1, 2, 4)
@@ -86,6 +87,5 @@ def decode_in_blocks(
 
 
 def to_pcm(samples: NDArray[np.float32]) -> Pcm:
-    """Samples in -1.0 to 1.0 as PCM, rounded and clipped once."""
-    pcm: Pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
-    return pcm
+    """Convert samples in -1.0 .. 1.0 to 16-bit PCM at the scale of Piper and Coqui."""
+    return audio.to_pcm(samples, full_scale=32767.0)

@@ -32,8 +32,6 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
-
 from k2so_tts.engines import NORMAL
 from k2so_tts.engines.toolkit.disk_cache import cache_directory
 from k2so_tts.synthesis.engine_supervisor import EngineSpec, load

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from k2so_tts.audio import AudioFormat, Samples
-from k2so_tts.playback import DeviceError, PlayerSettings, play
-from k2so_tts.playback import device_supervisor as output_module
+from k2so_tts.playback import DeviceError, PlayerSettings, device_states, play
+from k2so_tts.playback import device_supervisor as supervisor_module
 from k2so_tts.playback.device_supervisor import DeviceSupervisor
 from k2so_tts.playback.devices import (
     SPECIFICATIONS,
@@ -136,7 +136,7 @@ def test_a_file_that_can_not_be_written_is_named(
         open_device(f"wav:{name}")
     with pytest.raises(DeviceError, match=f"^device 'wav:{name}': "):
         play([], 48_000, PlayerSettings(device=f"wav:{name}"))
-    assert not {"playhead", "output"} & {thread.name for thread in threading.enumerate()}
+    assert not {"playhead", "device supervisor"} & {thread.name for thread in threading.enumerate()}
 
 
 # A device that goes away.
@@ -151,9 +151,9 @@ class Card:
         self.channels = 2
         self.xruns = 0
         self.realtime = False
-        self.hangs = False
+        self.unresponsive = False
         self.failure: str | None = None
-        self.served = True
+        self.has_streamed = True
         self.present = True
         self.closed = threading.Event()
         self.asking = threading.Event()
@@ -175,7 +175,7 @@ class Desk:
     """An output, the cards that it finds one after the other, and who asked for sound."""
 
     def __init__(
-        self, *cards: Card | None, rest_after: float = 0.0, specification: str = "null"
+        self, *cards: Card | None, idle_close: float = 0.0, specification: str = "null"
     ) -> None:
         self.cards = list(cards)
         self.latency_step: list[int] = []
@@ -186,10 +186,10 @@ class Desk:
             specification,
             256,
             0.05,
+            idle_close,
             self.render,
             self.formats.append,
             lambda: self.idle,
-            rest_after,
         )
 
     def open(
@@ -210,8 +210,8 @@ class Desk:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An output that looks and tries again at once."""
-    monkeypatch.setattr(output_module, "_WATCH_SECONDS", 0.005)
-    monkeypatch.setattr(output_module, "_FIRST_RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(supervisor_module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(device_states, "FIRST_RETRY_SECONDS", 0.005)
     return monkeypatch
 
 
@@ -220,7 +220,7 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPat
     broken.present = False
     first.xruns, second.xruns = 2, 3
     desk = Desk(first, None, broken, None, second)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert desk.output.device is first
@@ -242,8 +242,8 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPat
 def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.MonkeyPatch) -> None:
     stuck = Card()
     desk = Desk(stuck, Card())
-    fast.setattr(output_module, "open_device", desk.open)
-    fast.setattr(stuck, "close", lambda: setattr(stuck, "hangs", True))
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    fast.setattr(stuck, "close", lambda: setattr(stuck, "unresponsive", True))
     desk.output.start()
     try:
         stuck.present = False
@@ -251,14 +251,14 @@ def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.Mo
         desk.output.change("null")
     finally:
         desk.output.close()
-    assert desk.output.hangs
+    assert desk.output.unresponsive
     assert len(desk.cards) == 1
 
 
 def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) -> None:
     desk = Desk(None)
-    fast.setattr(output_module, "open_device", desk.open)
-    fast.setattr(output_module, "_FIRST_RETRY_SECONDS", TIMEOUT)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    fast.setattr(device_states, "FIRST_RETRY_SECONDS", TIMEOUT)
     desk.output.start()
     try:
         assert desk.clock_runs.wait(TIMEOUT)
@@ -276,9 +276,9 @@ def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
     fast: pytest.MonkeyPatch,
 ) -> None:
     poor, good, last = Card(), Card(), Card()
-    poor.served = False
+    poor.has_streamed = False
     desk = Desk(poor, good, last)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         poor.present = False
@@ -295,7 +295,7 @@ def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_n
 ) -> None:
     hasty, calm = Card(), Card()
     desk = Desk(hasty, calm, specification="card")
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.idle = False
     looked = threading.Event()
 
@@ -306,7 +306,7 @@ def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_n
     fast.setattr(hasty, "alive", alive)
     desk.output.start()
     try:
-        hasty.xruns = output_module._MOST_XRUNS + 1
+        hasty.xruns = device_states.MAX_XRUNS + 1
         for _ in range(3):
             looked.clear()
             assert looked.wait(TIMEOUT)
@@ -329,8 +329,8 @@ def test_an_idle_device_is_closed_until_there_is_something_to_play(
     fast: pytest.MonkeyPatch,
 ) -> None:
     first, second = Card(), Card()
-    desk = Desk(first, second, rest_after=0.01)
-    fast.setattr(output_module, "open_device", desk.open)
+    desk = Desk(first, second, idle_close=0.01)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert first.closed.wait(TIMEOUT)
@@ -349,13 +349,13 @@ def test_an_idle_device_is_closed_until_there_is_something_to_play(
 
 def test_what_comes_just_when_it_goes_to_rest_wakes_it(fast: pytest.MonkeyPatch) -> None:
     first, second = Card(), Card()
-    desk = Desk(first, second, rest_after=0.01)
+    desk = Desk(first, second, idle_close=0.01)
 
     def close() -> None:
         desk.idle = False
 
     fast.setattr(first, "close", close)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert second.asking.wait(TIMEOUT)
@@ -367,7 +367,7 @@ def test_another_device_can_be_chosen_at_any_time(fast: pytest.MonkeyPatch) -> N
     first, second = Card(), Card()
     second.channels = 1
     desk = Desk(first, second)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     desk.output.change("null")
     try:

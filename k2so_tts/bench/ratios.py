@@ -32,9 +32,9 @@ BOUNDS = {
     "long_over_short": 1.75,
     "nodes_over_bare_pipe": 1.75,
 }
-"""Taken from many runs on two cores, idle and busy (docs/latency.md), with a margin for noise. The
-regressions they are to catch are far beyond them: waiting for the whole text, or starting the
-engine for each goal.
+"""Taken from many runs on two cores, idle and busy (docs/measurements/latency.md), with a margin
+for noise. The regressions they are to catch are far beyond them: waiting for the whole text, or
+starting the engine for each goal.
 """
 
 

@@ -43,7 +43,7 @@ def add_engine_options(parser: ArgumentParser) -> None:
         type=_name_and_value,
         action="append",
         default=[],
-        help="an option of the engine (docs/engines.md); may be repeated",
+        help="an option of the engine (docs/reference/engines.md); may be repeated",
     )
 
 

@@ -17,6 +17,8 @@ CODE = re.compile(r"```.*?```|`[^`]*`|^    .*$", re.DOTALL | re.MULTILINE)
 PATH = re.compile(
     r"`((?:k2so_tts|test|tools|benchmarks|config|launch|examples|docs)/[\w./-]+)`",
 )
+SOURCES = (".py", ".yaml", ".xml", ".md")
+DOCUMENT = re.compile(r"\bdocs/[\w./-]+\.(?:md|png)")
 MOVED = ROOT / "docs" / "reference" / "migration.md"
 """The one page that names paths that are gone."""
 
@@ -37,6 +39,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         path = (page.parent / target).resolve() if target else page
         assert path.exists(), f"{link} does not exist"
         assert not anchor or anchor in anchors(path), f"{link}: no such heading"
+
+
+def test_documentation_named_in_sources_exists() -> None:
+    for folder in ("k2so_tts", "config", "launch", "tools", "benchmarks", "examples", "test"):
+        sources = (path for path in (ROOT / folder).rglob("*") if path.suffix in SOURCES)
+        for path in sources:
+            for page in DOCUMENT.findall(path.read_text("utf-8")):
+                assert (ROOT / page).exists(), f"{path}: {page} does not exist"
 
 
 @pytest.mark.parametrize(

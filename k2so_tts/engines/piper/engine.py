@@ -204,8 +204,8 @@ class PiperEngine:
             prepared = self._prepared[str(file.path)] = prepare(file)
             if prepared.uncut:
                 self._warn(
-                    f"voice {file.name} is not streamed, each sentence is computed whole: its graph "
-                    f"can't be cut ({prepared.uncut})"
+                    f"voice {file.name} is not streamed, each sentence is computed as a whole: its "
+                    f"graph can't be cut ({prepared.uncut})"
                 )
         return prepared
 

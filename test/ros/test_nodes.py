@@ -68,7 +68,6 @@ def log_of(observer: Observer, node: str) -> list[str]:
 # Goals
 
 
-@pytest.mark.xdist_group("shared robot of test_nodes")
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -95,7 +94,6 @@ def test_a_text_that_is_too_long_is_refused(observer: Observer) -> None:
         assert observer.send("x" * 10).accepted is not False
 
 
-@pytest.mark.xdist_group("shared robot of test_nodes")
 @pytest.mark.parametrize("text", ["", "  \n\t ", "\x00\x07\x1b"])
 def test_nothing_to_say_succeeds_at_once(shared_robot: Observer, text: str) -> None:
     shared_robot.audio.clear()

@@ -1,4 +1,4 @@
-"""`k2so-tts bench` on a virtual sound card of its own (PipeWire with a null sink): it needs none.
+"""`k2so-tts bench` on a virtual sound card (PipeWire with a null sink), for machines without one.
 
     PYTHONPATH=$PYTHONPATH:test python benchmarks/latency.py [the options of k2so-tts bench]
 

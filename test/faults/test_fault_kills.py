@@ -34,7 +34,7 @@ from support.ros import ABORTED, STOP_SECONDS, SUCCEEDED, Observer, own_domain, 
 from support.sound import STEADY, STEADY_CYCLE, SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES
-from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
+from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "20"))

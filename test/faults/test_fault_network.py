@@ -26,7 +26,7 @@ from support.sound import STEADY, STEADY_CYCLE, SoundServer
 
 from k2so_tts.audio import Pcm, ns_to_frames
 from k2so_tts.ros.messages import to_nanoseconds
-from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
+from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS
 
 Sound = NDArray[np.float32]
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from support.sound import no_server_env
 
@@ -87,8 +90,8 @@ def test_bench_measures_draws_and_writes(tmp_path: Path) -> None:
     assert result.returncode == int(not all(r["holds"] for r in found["ratios"].values()))
     assert [utterance["underruns"] for utterance in found["utterances"]] == [0] * 4
     assert {*found["costs"]} == {"speaking", "idle"}
-    (crowd,) = found["crowds"]
-    assert (crowd["robots"], crowd["processes"], len(crowd["first_frame_s"])) == (2, 4, 2)
+    (two,) = found["many_robots"]
+    assert (two["robots"], two["processes"], len(two["first_frame_s"])) == (2, 4, 2)
     assert image.read_bytes().startswith(b"\x89PNG")
     assert "| median |" in result.stdout
 
@@ -99,8 +102,8 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured() -> N
         "from k2so_tts.cli.main import main; main(['bench', '--plot', 'x.png'])"
     )
     result = run(sys.executable, "-c", code)
-    assert result.returncode == 1
-    assert "--plot needs matplotlib: 'pip install matplotlib'" in result.stderr
+    assert result.returncode == 2
+    assert "matplotlib is missing; install it with 'pip install matplotlib'" in result.stderr
     assert not result.stdout
 
 
@@ -114,7 +117,7 @@ def test_without_matplotlib_a_plot_is_refused_before_anything_is_measured() -> N
         (["--seconds", "a"], 0),
     ],
 )
-def test_numbers_that_make_no_sense_are_named(arguments: list[str], least: int) -> None:
+def test_invalid_numbers_are_named(arguments: list[str], least: int) -> None:
     result = run("k2so-tts", "bench", *arguments)
     assert result.returncode == 2
     assert f"is not a whole number of {least} or more" in result.stderr
@@ -125,3 +128,22 @@ def test_goals_that_are_cut_as_soon_as_they_are_heard_end_at_once() -> None:
         goals = [client.speak("This is not heard to its end. " * 9, cut=True) for _ in range(10)]
     assert {goal.status for goal in goals} == {"canceled"}
     assert all(goal.result_s < goal.first_frame_s + 5.0 for goal in goals if goal.first_frame_s)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_bench_that_is_interrupted_leaves_no_node_behind(number: signal.Signals) -> None:
+    """The nodes are not in its process group: whoever ends the bench ends only the bench."""
+    command = ["k2so-tts", "bench", "--check", "--device", "null"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True) as bench:
+        deadline = time.monotonic() + TIMEOUT
+        family: set[psutil.Process] = set()
+        while len(family) < 2:
+            assert time.monotonic() < deadline
+            family.update(psutil.Process(bench.pid).children(recursive=True))
+            time.sleep(0.01)
+        bench.send_signal(number)
+        assert bench.wait(TIMEOUT) == 128 + number
+    _, left = psutil.wait_procs(family, TIMEOUT)
+    for process in left:
+        process.kill()
+    assert left == []

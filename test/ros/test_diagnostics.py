@@ -198,7 +198,7 @@ def test_clocks_that_disagree_are_noticed_and_no_latency_is_made_of_them(
     side, other = ("ahead of", "behind") if server_ahead > 0 else ("behind", "ahead of")
     assert not [key for key in player if key.startswith("perceived_latency")]
     assert player["level"] == OK
-    assert f"s {side} this node's, so perceived_latency_ms means nothing" in player["message"]
+    assert f"s {side} this node's, so perceived_latency_ms is not measured" in player["message"]
     assert float(player["publisher_clock_offset_ms"]) == pytest.approx(
         1000 * server_ahead, abs=LEAD_MS
     )
@@ -267,7 +267,7 @@ def shown(layout: str | dict[str, Any]) -> set[str]:
 
 
 def test_the_docs_name_every_key_and_no_other(reported: Observer) -> None:
-    text = (ROOT / "docs" / "latency.md").read_text()
+    text = (ROOT / "docs" / "reference" / "diagnostics.md").read_text()
     for name, keys in statuses(reported).items():
         node = name.partition(":")[0].lstrip("/")
         table = text.partition(f"### `{node}` in `/diagnostics`")[2].partition("\n#")[0]
@@ -278,7 +278,7 @@ def test_the_docs_name_every_key_and_no_other(reported: Observer) -> None:
 
 
 def test_the_line_for_rqt_plot_names_topics_that_are_there(reported: Observer) -> None:
-    text = (ROOT / "docs" / "latency.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "monitor.md").read_text()
     line = next(line for line in text.splitlines() if line.strip().startswith("rqt_plot"))
     topics = dict(reported.node.get_topic_names_and_types())
     for field in line.split()[1:]:

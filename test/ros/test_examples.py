@@ -34,6 +34,8 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool
 from support.ros import own_domain
 
+from k2so_tts.ros.diagnostics import values_by_node
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GREET = EXAMPLES / "py_trees" / "greet.py"
 LLM_STREAM = EXAMPLES / "llm_stream.py"
@@ -164,9 +166,7 @@ class Witness:
             self.speaking_at.append(time.monotonic())
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            values = {pair.key: pair.value for pair in status.values}
-            self.diagnostics[status.name.split(":")[0]] = values
+        self.diagnostics.update(values_by_node(message))
 
 
 @pytest.fixture

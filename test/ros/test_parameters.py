@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from k2so_tts.engines import UnknownVoice, engine_options
-from k2so_tts.ros import audio_player, server_parameters
+from k2so_tts.ros import player_parameters, server_parameters
 from k2so_tts.ros.voice_selection import VoiceSelector
 from k2so_tts.settings import Setting, SettingError
 
@@ -19,7 +19,7 @@ NODES = {
         *engine_options("coqui").values(),
         *engine_options("piper").values(),
     ),
-    "audio_player": audio_player.PARAMETERS,
+    "audio_player": player_parameters.PARAMETERS,
 }
 ALL = [
     pytest.param(parameter, id=f"{node}.{parameter.name}")

@@ -40,7 +40,7 @@ STEADY_CYCLE = 4096
 """Frames per cycle of the sound card whose recordings are judged frame by frame.
 
 A virtual machine may stand still for tens of milliseconds; with short cycles any player, even one
-in C, misses some of them then (docs/player.md)."""
+in C, misses some of them then (docs/measurements/player.md)."""
 STEADY: dict[str, Any] = {
     "device_latency": 0.3,
     "block_frames": STEADY_CYCLE,

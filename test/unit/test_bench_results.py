@@ -14,12 +14,12 @@ import pytest
 
 from k2so_tts.bench.cost import Cost, Meter
 from k2so_tts.bench.ratios import BOUNDS, ratios
-from k2so_tts.bench.results import Crowd, Results, quantiles_ms
-from k2so_tts.bench.utterance import Utterance
+from k2so_tts.bench.results import ManyRobotsResult, Results, quantiles_ms
+from k2so_tts.bench.utterance import MeasuredUtterance
 
 
 def test_the_buffer_is_what_has_come_and_was_not_heard() -> None:
-    utterance = Utterance(
+    utterance = MeasuredUtterance(
         name="",
         accepted_s=None,
         made_s=None,
@@ -117,13 +117,15 @@ def test_results_are_json_and_tables() -> None:
         facts={"machine": "this"},
         steps={"short": {"accepted": [0.001, 0.002]}},
         ratios=ratios({name: [1.0] for name in ("short", "long", "traditional", "pipe")}),
-        utterances=[Utterance("one", 0.001, 0.01, ((0.01, 0.2),), ((0.03, 0.0), (0.23, 0.2)), 0)],
+        utterances=[
+            MeasuredUtterance("one", 0.001, 0.01, ((0.01, 0.2),), ((0.03, 0.0), (0.23, 0.2)), 0)
+        ],
         costs={"idle": {"speak_server": cost}},
-        crowds=[Crowd(4, 8, cost, cost, (0.02, 0.03), 0)],
+        many_robots=[ManyRobotsResult(4, 8, cost, cost, (0.02, 0.03), 0)],
     )
     document = json.loads(json.dumps(results.document()))
     assert document["quantiles_ms"]["short"]["accepted"]["median"] == pytest.approx(1.5)
     assert document["ratios"]["long_over_short"]["holds"] is True
     assert document["costs"]["idle"]["speak_server"]["share"] == pytest.approx(0.05)
-    assert document["crowds"][0]["speaking"]["cpu_s"] == 3.0
+    assert document["many_robots"][0]["speaking"]["cpu_s"] == 3.0
     assert [table.row_count for table in results.tables()] == [1, 3, 1, 1]

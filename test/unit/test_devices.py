@@ -1,4 +1,4 @@
-"""Devices without a sound card, and what happens when a device goes away."""
+"""Devices without a sound card, and what the supervisor does when a device goes away."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from k2so_tts.audio import AudioFormat, Samples
-from k2so_tts.playback import DeviceError, PlayerSettings, play
-from k2so_tts.playback import device_supervisor as output_module
+from k2so_tts.playback import DeviceError, PlayerSettings, device_states, play
+from k2so_tts.playback import device_supervisor as supervisor_module
 from k2so_tts.playback.device_supervisor import DeviceSupervisor
 from k2so_tts.playback.devices import (
     SPECIFICATIONS,
@@ -35,7 +35,7 @@ CARDS = [
 ]
 
 
-# Which device.
+# Choosing a device.
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_device_is_found_by_index_or_name(specification: str, index: int) -> N
     assert _find(specification, CARDS).index == index
 
 
-def test_an_unknown_device_is_named_with_what_there_is() -> None:
+def test_the_error_for_an_unknown_device_lists_those_found() -> None:
     with pytest.raises(DeviceError) as error:
         _find("trumpet", CARDS)
     text = str(error.value)
@@ -60,7 +60,7 @@ def test_a_machine_without_sound_says_so() -> None:
         _find("auto", [])
 
 
-# The clock and the file.
+# The clocked devices.
 
 
 def test_the_clock_keeps_real_time() -> None:
@@ -112,7 +112,7 @@ def test_a_file_holds_what_was_rendered_from_the_first_sound_on(tmp_path: Path) 
     np.testing.assert_array_equal(pcm, expected)
 
 
-def test_a_file_that_has_no_room_says_so() -> None:
+def test_a_file_on_a_full_disk_reports_it() -> None:
     device = open_device("wav:/dev/full")
     device.start(lambda out, _: out.fill(0.5))
     deadline = time.monotonic() + TIMEOUT
@@ -122,7 +122,7 @@ def test_a_file_that_has_no_room_says_so() -> None:
     assert device.failure == "device 'wav:/dev/full': No space left on device"
 
 
-def test_what_is_played_into_a_file_without_room_is_an_error() -> None:
+def test_playing_into_a_file_on_a_full_disk_is_an_error() -> None:
     with pytest.raises(DeviceError, match=r"^device 'wav:/dev/full': No space left on device$"):
         play([np.full(48_000, 9000, np.int16)], 48_000, PlayerSettings(device="wav:/dev/full"))
 
@@ -136,14 +136,14 @@ def test_a_file_that_can_not_be_written_is_named(
         open_device(f"wav:{name}")
     with pytest.raises(DeviceError, match=f"^device 'wav:{name}': "):
         play([], 48_000, PlayerSettings(device=f"wav:{name}"))
-    assert not {"playhead", "output"} & {thread.name for thread in threading.enumerate()}
+    assert not {"playhead", "device supervisor"} & {thread.name for thread in threading.enumerate()}
 
 
-# A device that goes away.
+# Devices that go away.
 
 
 class Card:
-    """A sound card that can be pulled out, and does not sound."""
+    """A sound card that can be unplugged, and makes no sound."""
 
     def __init__(self) -> None:
         self.name = "card"
@@ -151,16 +151,16 @@ class Card:
         self.channels = 2
         self.xruns = 0
         self.realtime = False
-        self.hangs = False
+        self.unresponsive = False
         self.failure: str | None = None
-        self.served = True
+        self.has_streamed = True
         self.present = True
         self.closed = threading.Event()
         self.asking = threading.Event()
 
     def start(self, render: Render) -> None:
         if not self.present:
-            raise DeviceError("the card was pulled out again")
+            raise DeviceError("the card was unplugged again")
         render(np.zeros((64, self.channels), np.float32), time.monotonic())
         self.asking.set()
 
@@ -172,13 +172,17 @@ class Card:
 
 
 class Desk:
-    """An output, the cards that it finds one after the other, and who asked for sound."""
+    """A supervisor, and the cards (or errors) that it finds one after the other."""
 
     def __init__(
-        self, *cards: Card | None, rest_after: float = 0.0, specification: str = "null"
+        self,
+        *cards: Card | Exception | None,
+        idle_close: float = 0.0,
+        specification: str = "null",
     ) -> None:
         self.cards = list(cards)
-        self.latency_step: list[int] = []
+        self.latency_steps: list[int] = []
+        self.clock_fails = False
         self.formats: list[AudioFormat] = []
         self.clock_runs = threading.Event()
         self.idle = True
@@ -186,32 +190,37 @@ class Desk:
             specification,
             256,
             0.05,
+            idle_close,
             self.render,
             self.formats.append,
             lambda: self.idle,
-            rest_after,
         )
 
     def open(
         self, specification: str, block_frames: int, latency: float, latency_step: int
     ) -> Card:
         assert (block_frames, latency) == (256, 0.05)
-        self.latency_step.append(latency_step)
+        self.latency_steps.append(latency_step)
         card = self.cards.pop(0)
         if card is None:
-            raise DeviceError(f"device {specification!r} is not there")
+            raise DeviceError(f"device {specification!r} was not found")
+        if isinstance(card, Exception):
+            raise card
         return card
 
     def render(self, out: Samples, heard_at: float) -> None:  # noqa: ARG002
         if threading.current_thread().name == "clocked device":
+            if self.clock_fails:
+                self.clock_fails = False
+                raise LookupError("the clock stopped")
             self.clock_runs.set()
 
 
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An output that looks and tries again at once."""
-    monkeypatch.setattr(output_module, "_WATCH_SECONDS", 0.005)
-    monkeypatch.setattr(output_module, "_FIRST_RETRY_SECONDS", 0.005)
+    """A supervisor that looks, and tries again, at once."""
+    monkeypatch.setattr(supervisor_module, "_TICK_SECONDS", 0.005)
+    monkeypatch.setattr(device_states, "FIRST_RETRY_SECONDS", 0.005)
     return monkeypatch
 
 
@@ -220,7 +229,7 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPat
     broken.present = False
     first.xruns, second.xruns = 2, 3
     desk = Desk(first, None, broken, None, second)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert desk.output.device is first
@@ -242,8 +251,8 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPat
 def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.MonkeyPatch) -> None:
     stuck = Card()
     desk = Desk(stuck, Card())
-    fast.setattr(output_module, "open_device", desk.open)
-    fast.setattr(stuck, "close", lambda: setattr(stuck, "hangs", True))
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    fast.setattr(stuck, "close", lambda: setattr(stuck, "unresponsive", True))
     desk.output.start()
     try:
         stuck.present = False
@@ -251,18 +260,94 @@ def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.Mo
         desk.output.change("null")
     finally:
         desk.output.close()
-    assert desk.output.hangs
+    assert desk.output.unresponsive
     assert len(desk.cards) == 1
 
 
-def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("already_lost", [False, True])
+def test_an_unexpected_exception_does_not_end_the_recovery(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, already_lost: bool
+) -> None:
+    error = LookupError("no DeviceError at all")
+    first, last = Card(), Card()
+    desk = Desk(None if already_lost else first, error, last)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    desk.output.start()
+    try:
+        first.present = False
+        assert last.asking.wait(TIMEOUT)
+        assert desk.clock_runs.is_set()
+    finally:
+        desk.output.close()
+    assert "no DeviceError at all" in caplog.text
+    assert "Traceback" in caplog.text
+    assert desk.output.error is None
+
+
+def test_an_exception_of_its_own_does_not_end_the_supervision(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = Card(), Card()
+    desk = Desk(first, second)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    failed = threading.Event()
+
+    def fail() -> bool:
+        failed.set()
+        raise LookupError("it failed")
+
+    with fast.context() as patch:
+        patch.setattr(first, "alive", fail)
+        desk.output.start()
+        assert failed.wait(TIMEOUT)
+    try:
+        first.present = False
+        assert second.asking.wait(TIMEOUT)
+    finally:
+        desk.output.close()
+    assert "it failed" in caplog.text
+
+
+def test_a_clock_that_dies_is_replaced(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast.setattr(device_states, "FIRST_RETRY_SECONDS", 2 * TIMEOUT)
     desk = Desk(None)
-    fast.setattr(output_module, "open_device", desk.open)
-    fast.setattr(output_module, "_FIRST_RETRY_SECONDS", TIMEOUT)
+    desk.clock_fails = True
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert desk.clock_runs.wait(TIMEOUT)
-        assert desk.output.error == "device 'null' is not there"
+    finally:
+        desk.output.close()
+    assert "the clock stopped" in caplog.text
+    assert desk.output.error == "device 'null' was not found"
+
+
+def test_a_device_that_can_not_be_closed_in_a_silence_is_replaced_by_the_clock(
+    fast: pytest.MonkeyPatch,
+) -> None:
+    stuck = Card()
+    desk = Desk(stuck, idle_close=0.01)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    fast.setattr(stuck, "close", lambda: setattr(stuck, "unresponsive", True))
+    desk.output.start()
+    try:
+        assert desk.clock_runs.wait(TIMEOUT)
+    finally:
+        desk.output.close()
+    assert desk.output.unresponsive
+    assert desk.output.error == "the sound library does not respond"
+
+
+def test_while_a_device_is_missing_the_reason_is_reported(fast: pytest.MonkeyPatch) -> None:
+    fast.setattr(device_states, "FIRST_RETRY_SECONDS", 2 * TIMEOUT)
+    desk = Desk(None)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    desk.output.start()
+    try:
+        assert desk.clock_runs.wait(TIMEOUT)
+        assert desk.output.error == "device 'null' was not found"
         assert desk.output.device.name == "none"
         desk.cards.append(card := Card())
         desk.output.change("null")
@@ -272,13 +357,13 @@ def test_while_a_device_is_missing_its_error_is_there(fast: pytest.MonkeyPatch) 
     assert desk.output.error is None
 
 
-def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
+def test_a_device_that_never_streamed_steadily_gets_a_longer_buffer(
     fast: pytest.MonkeyPatch,
 ) -> None:
     poor, good, last = Card(), Card(), Card()
-    poor.served = False
+    poor.has_streamed = False
     desk = Desk(poor, good, last)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         poor.present = False
@@ -287,15 +372,15 @@ def test_a_device_that_never_asked_as_it_should_gets_a_longer_buffer(
         assert last.asking.wait(TIMEOUT)
     finally:
         desk.output.close()
-    assert desk.latency_step == [0, 1, 1]
+    assert desk.latency_steps == [0, 1, 1]
 
 
-def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_next_silence(
+def test_a_device_with_many_xruns_gets_a_longer_buffer_in_the_next_silence(
     fast: pytest.MonkeyPatch,
 ) -> None:
     hasty, calm = Card(), Card()
     desk = Desk(hasty, calm, specification="card")
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.idle = False
     looked = threading.Event()
 
@@ -306,20 +391,20 @@ def test_a_device_that_is_often_not_served_in_time_gets_a_longer_buffer_in_the_n
     fast.setattr(hasty, "alive", alive)
     desk.output.start()
     try:
-        hasty.xruns = output_module._MOST_XRUNS + 1
+        hasty.xruns = device_states.MAX_XRUNS + 1
         for _ in range(3):
             looked.clear()
             assert looked.wait(TIMEOUT)
-        assert desk.latency_step == [0], "not while it speaks"
+        assert desk.latency_steps == [0], "not while it speaks"
         desk.idle = True
         assert calm.asking.wait(TIMEOUT)
     finally:
         desk.output.close()
-    assert desk.latency_step == [0, 1]
+    assert desk.latency_steps == [0, 1]
     assert desk.output.xruns == hasty.xruns
 
 
-def test_a_busy_device_holds_more_sound_step_by_step() -> None:
+def test_each_latency_step_lets_a_device_hold_more_sound() -> None:
     assert [suggested_latency(0.0, n) for n in range(6)] == [0.002, 0.02, 0.05, 0.1, 0.2, 0.2]
     assert [suggested_latency(0.08, n) for n in range(4)] == [0.08, 0.1, 0.2, 0.2]
     assert suggested_latency(0.3, 5) == 0.3
@@ -329,8 +414,8 @@ def test_an_idle_device_is_closed_until_there_is_something_to_play(
     fast: pytest.MonkeyPatch,
 ) -> None:
     first, second = Card(), Card()
-    desk = Desk(first, second, rest_after=0.01)
-    fast.setattr(output_module, "open_device", desk.open)
+    desk = Desk(first, second, idle_close=0.01)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert first.closed.wait(TIMEOUT)
@@ -347,15 +432,17 @@ def test_an_idle_device_is_closed_until_there_is_something_to_play(
     assert desk.output.error is None
 
 
-def test_what_comes_just_when_it_goes_to_rest_wakes_it(fast: pytest.MonkeyPatch) -> None:
+def test_a_chunk_that_arrives_while_the_device_closes_opens_it_again(
+    fast: pytest.MonkeyPatch,
+) -> None:
     first, second = Card(), Card()
-    desk = Desk(first, second, rest_after=0.01)
+    desk = Desk(first, second, idle_close=0.01)
 
     def close() -> None:
         desk.idle = False
 
     fast.setattr(first, "close", close)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     try:
         assert second.asking.wait(TIMEOUT)
@@ -367,7 +454,7 @@ def test_another_device_can_be_chosen_at_any_time(fast: pytest.MonkeyPatch) -> N
     first, second = Card(), Card()
     second.channels = 1
     desk = Desk(first, second)
-    fast.setattr(output_module, "open_device", desk.open)
+    fast.setattr(supervisor_module, "open_device", desk.open)
     desk.output.start()
     desk.output.change("null")
     try:

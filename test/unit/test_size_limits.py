@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ PACKAGE = Path(__file__).parents[2] / "k2so_tts"
 FUNCTION_LINES = 40
 """From `def` on, without the docstring."""
 MODULE_LINES = 400
+"""Without the licence header."""
 
 pytestmark = pytest.mark.skip(reason="not every module keeps the limits yet")
 
@@ -37,4 +39,5 @@ def test_functions_and_modules_are_short(path: Path) -> None:
     )
     long = {node.name: length(node) for node in functions if length(node) > FUNCTION_LINES}
     assert not long
-    assert len(text.splitlines()) <= MODULE_LINES
+    lines = dropwhile(lambda line: line.startswith("#"), text.splitlines())
+    assert len(list(lines)) <= MODULE_LINES

@@ -249,8 +249,10 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(
     assert desk.output.losses == 1
     assert desk.output.xruns == 5
     assert [record.getMessage() for record in caplog.records] == [
-        "device 'card' stopped asking for sound; "
-        "the timeline runs on unheard, and it is tried again",
+        (
+            "device 'card' stopped asking for sound; "
+            "the timeline runs on unheard, and it is tried again"
+        ),
         "device 'card' is back",
     ]
     assert {desk.formats[0], desk.formats[1], desk.formats[-1]} == {AudioFormat(44_100, 2)}

@@ -192,7 +192,7 @@ class PiperEngine:
             "text": "",
             "units": [],
             "voice": str(file.path),
-            "parts": "" if prepared.uncut else str(prepared.directory),
+            "parts": str(prepared.directory),
             "speaker": speaker,
             "scales": [None if scale < 0 else scale for scale in scales],
             "rate": 1.0,

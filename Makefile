@@ -10,7 +10,8 @@ build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
 
-fault_tests := test/hostile test/faults
+# Benchmarks share the virtual sound card and the judges with the tests.
+run := PYTHONPATH="$$PYTHONPATH:$(CURDIR)/test" exec python
 
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
 override TEXT := $(value TEXT)
@@ -18,8 +19,8 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test test-faults demo compare bench bench-check soak soak-check piper neural test-neural \
-    bench-neural lint audit clean
+.PHONY: help setup setup-test build test test-unit test-colcon test-faults demo compare bench bench-check soak \
+    soak-check piper neural test-neural bench-neural lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -32,11 +33,22 @@ setup: $(install)/.audio_common_msgs $(venv)/.common $(venv)/.piper ## install R
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 
-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && pytest $(foreach each,$(fault_tests),--ignore=$(each)) $(PYTEST_ARGS)
+setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
-test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reliability.md
-	@. ./env.sh && pytest $(fault_tests) $(PYTEST_ARGS)
+test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
+	@. ./env.sh && tools/run_tests 4:test/ros,test/engines,test/voices,test/unit 3:test/sound -- $(PYTEST_ARGS)
+
+test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
+	@. ./env.sh && pytest test/unit $(PYTEST_ARGS)
+
+test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces run it: the unit tests
+	@rm -f $(build)/k2so_tts/pytest.xml
+	@. ./env.sh && colcon --log-base $(log)/colcon test --base-paths . --return-code-on-test-failure \
+	    --build-base $(build) --install-base $(install) --event-handlers console_direct+
+	@grep -q ' tests="[1-9]' $(build)/k2so_tts/pytest.xml || { echo "colcon test ran no test" >&2; exit 1; }
+
+test-faults: setup-test ## the set-up, then what breaks robots: docs/reference/reliability.md
+	@. ./env.sh && tools/run_tests 2:test/faults,test/hostile -- $(PYTEST_ARGS)
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
 	@. ./env.sh && exec python tools/demo.py
@@ -46,16 +58,16 @@ compare: build ## the set-up, then speak one text whole and streamed (COMPARE_AR
 
 bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then measure latency and cost on a virtual sound card
 	@mkdir -p $(log)
-	@. ./env.sh && exec python benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
+	@. ./env.sh && $(run) benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
 
 bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
-	@. ./env.sh && exec python benchmarks/latency.py --check
+	@. ./env.sh && $(run) benchmarks/latency.py --check
 
 soak: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for hours in company (SOAK_ARGS="--minutes 60 --busy")
-	@. ./env.sh && exec python benchmarks/soak.py $(SOAK_ARGS)
+	@. ./env.sh && $(run) benchmarks/soak.py $(SOAK_ARGS)
 
 soak-check: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for a minute in company, with one core busy
-	@. ./env.sh && exec python benchmarks/soak.py --minutes 1 --busy
+	@. ./env.sh && $(run) benchmarks/soak.py --minutes 1 --busy
 
 piper: $(venv)/.piper ## Piper and one of its voices (130 MB to download; a part of the set-up)
 
@@ -66,13 +78,18 @@ test-neural: neural .venv/.debian-test $(venv)/.test ## the set-up, then the tes
 
 bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the neural engines at real size
 	@mkdir -p $(log)
-	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py --json $(log)/neural.json
-	@. ./env.sh && exec python benchmarks/neural.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
+	@export K2SO_NEURAL=1 && . ./env.sh && $(run) benchmarks/neural_engines.py --json $(log)/neural.json
+	@. ./env.sh && $(run) benchmarks/neural_engines.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
 
-lint: $(venv)/.test ## ruff and mypy
+lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/ruff check
 	@$(venv)/bin/ruff format --check
 	@$(venv)/bin/mypy
+	@$(venv)/bin/codespell
+	@$(venv)/bin/python tools/license_headers.py
+
+docs: .venv/docs/.docs ## build the documentation site into build/docs, with warnings as errors
+	@tools/step "documentation into build/docs" log/mkdocs.log .venv/docs/bin/mkdocs build --strict
 
 audit: .venv/audit/.audit ## look up what is known against all that the set-ups install (pip-audit)
 	@for file in requirements/*.txt; do \
@@ -137,6 +154,12 @@ $(neural)/.neural: requirements/neural.txt $(neural)/.python
 	@rm -rf $(@D)
 	@tools/step "set-up of the audit 1/2: Python environment" log/audit-venv.log $(PYTHON) -m venv $(@D)
 	@tools/step "set-up of the audit 2/2: Python packages" log/audit.log tools/pip_install $(@D) $<
+	@touch $@
+
+.venv/docs/.docs: requirements/docs.txt | .venv/.debian
+	@rm -rf $(@D)
+	@tools/step "set-up of the documentation 1/2: Python environment" log/docs-venv.log $(PYTHON) -m venv $(@D)
+	@tools/step "set-up of the documentation 2/2: Python packages" log/docs.log tools/pip_install $(@D) $<
 	@touch $@
 
 requirements/%.txt:

@@ -1,4 +1,4 @@
-"""An engine of one's own: it speaks in Morse code. `setup.py` names it in an entry point."""
+"""An example of an engine: it speaks in Morse code. `setup.py` names it in an entry point."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ CODE = {
     ".": ".-.-.-", ",": "--..--", "?": "..--..", "/": "-..-.", "-": "-....-",
 }  # fmt: skip
 PARIS_DOTS = 50
+"""The length of the standard word PARIS, by which the speed of Morse code is measured."""
 RAMP_SECONDS = 0.005
 AMPLITUDE = 0.5
 
 
 class MorseEngine:
-    """Has one voice. A letter is a block, so the first is heard at once, whatever the text."""
+    """Has one voice. Each letter is a block, so the first is heard at once, however long the text.
+
+    `tone` is in Hz.
+    """
 
     options: ClassVar[tuple[Setting, ...]] = (
         Setting("tone", 700.0, "The frequency of the tone, Hz.", 100.0, 4000.0),
@@ -45,21 +49,24 @@ class MorseEngine:
         """There is nothing to load."""
 
     def voices(self) -> Sequence[Voice]:
+        """The only voice."""
         return [Voice(self.default_voice, "en")]
 
     def find_voice(self, name: str) -> str:
+        """The only voice, by its name or language. Raises `UnknownVoice`."""
         if name.lower() in (self.default_voice, "en"):
             return self.default_voice
         raise UnknownVoice(f"Morse code has no voice or language {name!r}")
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:  # noqa: ARG002
+        """Signal `text`; characters that have no code are left out. Raises `EngineError`."""
         dot = self._dot_seconds / prosody.rate
         frames = 0
         for position, letter in enumerate(text.upper()):
             if self._closed:
                 raise EngineError("the engine was closed in the middle of a text")
             if letter.isspace():
-                pcm = self._silence(4 * dot)  # and three after the letter before it
+                pcm = self._silence(4 * dot)  # the letter before ends with 3
             elif letter in CODE:
                 pcm = self._letter(CODE[letter], dot, self._tone * prosody.pitch)
             else:
@@ -68,6 +75,7 @@ class MorseEngine:
             yield Block(pcm, (Mark(position + 1, frames),))
 
     def close(self) -> None:
+        """End a text that is being spoken."""
         self._closed = True
 
     def _letter(self, signs: str, dot: float, tone: float) -> Pcm:

@@ -1,7 +1,7 @@
 """Text to PCM: the engine protocol, its errors, and the registry of installed engines.
 
-A package of anybody's adds an engine by naming its class in the entry-point group
-`k2so_tts.engines`; the class must be an `Engine`. What is listed in `__all__` here, and in
+Any package can add an engine by naming its class in the entry-point group `k2so_tts.engines`; the
+class must be an `Engine`. What is listed in `__all__` here, and in the modules of
 `k2so_tts.engines.toolkit`, is the public API for engine authors.
 """
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from k2so_tts.audio import Block
 
 GROUP = "k2so_tts.engines"
+"""The entry-point group in which packages name their engines."""
 
 
 class EngineError(Exception):
-    """An engine could not speak: it died, stalled, or refused the text."""
+    """An engine could not speak: it died, stalled, or rejected the text."""
 
 
 class EngineUnavailable(EngineError):
@@ -31,7 +32,7 @@ class UnknownVoice(EngineError):
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice at hand: `name` selects it; `language` is a BCP 47 tag in lower case (`en-gb`)."""
+    """A voice of an engine: `name` selects it, `language` is a BCP 47 tag in lower case."""
 
     name: str
     language: str
@@ -39,17 +40,14 @@ class Voice:
 
 @dataclass(frozen=True)
 class Prosody:
-    """How to speak: `rate` 0.25 to 4.0 times normal speed, `pitch` 0.0 to 2.0 times normal."""
+    """How to speak: `rate` is 0.25 to 4.0 times normal speed, `pitch` 0.0 to 2.0 times normal."""
 
     rate: float = 1.0
     pitch: float = 1.0
 
 
 class Engine(Protocol):
-    """Speaks texts, one after the other, in one thread at a time.
-
-    `load` may be slow and is called once before anything else; it raises `EngineUnavailable`.
-    `sample_rate` (Hz) is known from then on.
+    """Speaks texts, one after the other; only `close` is called while another method runs.
 
     A class may also have `options: ClassVar[tuple[Setting, ...]]`: it is then called with all of
     them by name, checked (no options: without arguments). And `streams: ClassVar[bool]`: True if
@@ -61,25 +59,37 @@ class Engine(Protocol):
     """
 
     sample_rate: int
+    """Of its sound, in Hz; known after `load`."""
     default_voice: str
+    """The voice that speaks if none is asked for; known after `load`."""
 
-    def load(self) -> None: ...
+    def load(self) -> None:
+        """Get ready to speak. Called once, before anything else, and may be slow.
 
-    def voices(self) -> Sequence[Voice]: ...
+        Raises `EngineUnavailable`, with what is missing and how to get it.
+        """
+        ...
+
+    def voices(self) -> Sequence[Voice]:
+        """The voices at hand, the default one among them."""
+        ...
 
     def find_voice(self, name: str) -> str:
         """The voice for a voice name or a language tag. Raises `UnknownVoice`."""
         ...
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
-        """Speak `text`, block by block as it is made. Closing the iterator stops the work.
+        """Speak `text` with a voice of its own, block by block as it is made.
 
-        Raises `EngineError` when the engine fails.
+        Closing the iterator stops the work. Raises `EngineError` when the engine fails.
         """
         ...
 
     def close(self) -> None:
-        """End everything, from any thread; a `synthesise` under way fails with `EngineError`."""
+        """Release everything, from any thread; a text that is being spoken fails (`EngineError`).
+
+        May be called more than once.
+        """
         ...
 
 
@@ -105,16 +115,17 @@ def create_engine(name: str, options: Mapping[str, object] = MappingProxyType({}
     """A new engine, not loaded yet, with options by their short names.
 
     Raises:
-        EngineUnavailable: nobody installed an engine of this name, or it can't be imported.
-        SettingError: an option that it does not have, or with a value that is not allowed.
+        EngineUnavailable: no engine of this name is installed, or it can't be imported.
+        SettingError: it does not have an option, or its value is not allowed.
     """
     engine: Engine = _engine_class(name)(**checked_options(name, options))
     return engine
 
 
 def checked_options(name: str, options: Mapping[str, object]) -> dict[str, object]:
-    """All options of an engine: those given, and the defaults of the others. Raises like
-    `create_engine`.
+    """All options of an engine: those given, and the defaults of the others.
+
+    Raises like `create_engine`.
     """
     known = engine_options(name)
     for option in options:

@@ -1,4 +1,4 @@
-"""What was made of an utterance: chunks to be taken, and which words end where."""
+"""The bounded queue between an engine and playback: chunks of sound, and where words end in it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from k2so_tts.audio import CHUNK_FRAMES, EMPTY_PCM, Chunk, Chunker, Pcm
+from k2so_tts.audio import (
+    CHUNK_FRAMES,
+    EMPTY_PCM,
+    Chunk,
+    Chunker,
+    Pcm,
+    apply_gain,
+    fade_ramp,
+)
 
 _FADE_SECONDS = 0.005
 
 
 class ChunkQueue:
-    """One thread adds what it makes, another takes it in chunks of `chunk_frames`.
+    """A producer adds sound in blocks, a consumer takes it in chunks of `chunk_frames` frames.
 
     Every write carries a `generation`: `truncate_to_last_mark` starts a new one, and writes with a
-    stale one are ignored. `add` blocks while more than `ahead` frames wait to be taken. With
-    `whole` nothing can be taken before the end, and nothing blocks. `on_change` is called (and must
-    not block) whenever there is something new to take.
+    stale generation are ignored. `add` blocks while more than `ahead` frames wait to be taken. With
+    `whole` nothing can be taken before the end, and nothing blocks. `on_change` is called whenever
+    there is something new to take, and must not block. `rate` is in Hz, `clock` gives seconds.
     """
 
     def __init__(
@@ -36,11 +44,13 @@ class ChunkQueue:
     ) -> None:
         self.rate = rate
         self.frames = 0
-        """Handed over: taken, or there to be."""
+        """Frames that were taken or can be."""
         self.made = 0
-        self.waited = 0.0
-        """Seconds for which who made it was held."""
+        """Frames that were added."""
+        self.held_seconds = 0.0
+        """For how long `add` has blocked the producer."""
         self.generation = 0
+        """What a write has to carry to count."""
         self.cancelled = False
         self._chunk_frames = chunk_frames
         self._ahead = max(chunk_frames, ahead)
@@ -49,7 +59,7 @@ class ChunkQueue:
         self._clock = clock
         self._changed = threading.Condition()
         self._chunker = Chunker(chunk_frames)
-        self._full: deque[Pcm] = deque()
+        self._unreleased: deque[Pcm] = deque()
         self._ready: deque[Chunk] = deque()
         self._taken = 0
         self._runs_out_at = -np.inf
@@ -57,10 +67,10 @@ class ChunkQueue:
         self._ended = False
         self._marks: list[tuple[int, int]] = []
 
-    # Who takes
+    # The consumer's side
 
     def take(self) -> Chunk | None:
-        """The next chunk, or None if there is none yet, or none any more."""
+        """The next chunk; None if none is ready, or all were taken."""
         with self._changed:
             if not self._may_take():
                 return None
@@ -70,17 +80,18 @@ class ChunkQueue:
             return chunk
 
     def wait(self, timeout: float) -> bool:
-        """Wait until there is something to take or the end; False after `timeout` seconds."""
+        """Wait until a chunk can be taken or the end was reached. False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._may_take() or self._ended, timeout)
 
     @property
     def is_empty(self) -> bool:
+        """No chunk waits to be taken."""
         return not self._ready
 
     @property
     def marks(self) -> tuple[tuple[int, int], ...]:
-        """Frames, and how many characters are spoken when they were heard."""
+        """Pairs of a frame and the number of characters that are spoken before it."""
         with self._changed:
             return tuple(self._marks)
 
@@ -91,65 +102,69 @@ class ChunkQueue:
             return self._marks[index - 1][1] if index else 0
 
     def cancel(self) -> None:
-        """Let who adds go on at once."""
+        """Release the producer at once, and ignore what it still adds."""
         with self._changed:
             self.cancelled = True
             self._changed.notify_all()
 
-    # Who makes
+    # The producer's side
 
     def add(self, generation: int, pcm: Pcm) -> None:
+        """Append sound, shape (frames,). Blocks while enough waits to be taken."""
         with self._changed:
             if generation != self.generation:
                 return
             self.made += len(pcm)
             self._open = True
-            self._full.extend(self._chunker.push(pcm))
-        self._hand_over(generation)
+            self._unreleased.extend(self._chunker.push(pcm))
+        self._release(generation)
 
     def mark(self, generation: int, frame: int, text_end: int) -> None:
-        """The first `text_end` characters are spoken once `frame` frames were heard."""
+        """Note that the first `text_end` characters are spoken before frame `frame`."""
         with self._changed:
             if generation == self.generation:
                 latest = self._marks[-1][0] if self._marks else 0
                 self._marks.append((max(frame, latest), text_end))
 
     def flush(self, generation: int) -> None:
-        """Hand over what is left, and an empty chunk: nothing follows for now."""
+        """Release what is less than a chunk, and an empty chunk: nothing follows for now."""
         with self._changed:
             if generation != self.generation or not self._open:
                 return
             self._open = False
-            self._full += [*self._chunker.flush(), EMPTY_PCM]
-        self._hand_over(generation)
+            self._unreleased += [*self._chunker.flush(), EMPTY_PCM]
+        self._release(generation)
 
     def end(self) -> None:
-        """Nothing is added any more."""
+        """Note that nothing will be added any more."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
         self._on_change()
 
     def buffered_seconds(self) -> float:
-        """For how many seconds what was handed over can still be heard, if all of it was heard as
-        soon as it could be.
+        """For how many seconds the sound released so far lasts from now on, if it was played as
+        soon as it was released.
         """
         return max(0.0, float(self._runs_out_at) - self._clock())
 
     def truncate_to_last_mark(self) -> tuple[int, int]:
-        """Forget what was not taken of the words that are not complete.
+        """Discard what was not taken of words that are not complete, fading out what is cut.
 
-        Returns a pen for who goes on, and how many characters are spoken.
+        Returns the generation for further writes, and how many characters are spoken.
         """
         with self._changed:
             self.generation += 1
-            untaken = [chunk.pcm for chunk in self._ready] + [*self._full, *self._chunker.flush()]
+            untaken = [chunk.pcm for chunk in self._ready] + [
+                *self._unreleased,
+                *self._chunker.flush(),
+            ]
             self._marks = [mark for mark in self._marks if mark[0] <= self.made]
             frame, text_end = self._marks[-1] if self._marks else (0, 0)
             kept = self._fade_out(np.concatenate([EMPTY_PCM, *untaken]), frame - self._taken)
             self.made = self._taken + len(kept)
             self.frames = self._taken
-            self._full.clear()
+            self._unreleased.clear()
             self._ready.clear()
             for pcm in self._chunker.push(kept):
                 self._put(pcm)
@@ -160,20 +175,18 @@ class ChunkQueue:
         """The first `frames` of `pcm`, and a few more in which it fades."""
         frames = max(0, frames)
         tail = pcm[frames : frames + max(1, round(_FADE_SECONDS * self.rate))]
-        ramp = np.cos(np.linspace(0, np.pi / 2, len(tail))) ** 2
-        kept: Pcm = np.concatenate([pcm[:frames], np.rint(tail * ramp).astype(np.int16)])
-        return kept
+        return np.concatenate([pcm[:frames], apply_gain(tail, fade_ramp(len(tail))[::-1])])
 
     def _may_take(self) -> bool:
         return bool(self._ready) and (self._ended or not self._whole)
 
-    def _hand_over(self, generation: int) -> None:
+    def _release(self, generation: int) -> None:
         while True:
             with self._changed:
-                self._wait_until_wanted(generation)
-                if generation != self.generation or self.cancelled or not self._full:
+                self._wait_for_room(generation)
+                if generation != self.generation or self.cancelled or not self._unreleased:
                     return
-                self._put(self._full.popleft())
+                self._put(self._unreleased.popleft())
                 self._changed.notify_all()
             self._on_change()
 
@@ -182,10 +195,10 @@ class ChunkQueue:
         self.frames += len(pcm)
         self._runs_out_at = max(float(self._runs_out_at), self._clock()) + len(pcm) / self.rate
 
-    def _wait_until_wanted(self, generation: int) -> None:
-        """Hold who makes it while enough waits to be taken; not counted as its time."""
+    def _wait_for_room(self, generation: int) -> None:
+        """Block the producer while enough waits to be taken."""
 
-        def may_make() -> bool:
+        def has_room() -> bool:
             waiting = self.frames - self._taken
             return (
                 waiting <= self._ahead
@@ -194,7 +207,7 @@ class ChunkQueue:
                 or generation != self.generation
             )
 
-        if not may_make():
+        if not has_room():
             began = self._clock()
-            self._changed.wait_for(may_make)
-            self.waited += self._clock() - began
+            self._changed.wait_for(has_room)
+            self.held_seconds += self._clock() - began

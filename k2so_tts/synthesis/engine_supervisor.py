@@ -1,101 +1,51 @@
-"""Which engine speaks: the one that was asked for, or another while that one can't."""
+"""Which engine speaks: the one that is configured, or a fallback while that one can't."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable
 
-from k2so_tts.engines import (
-    NORMAL,
-    Engine,
-    EngineError,
-    EngineUnavailable,
-    create_engine,
-    streams,
-)
+from k2so_tts.engines import Engine, EngineError, EngineUnavailable
 from k2so_tts.processes import resident_mib
-from k2so_tts.settings import SettingError
+from k2so_tts.synthesis.engine_slot import WARM_UPS, EngineSlot, EngineSpec, describe, load
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.phrase_cache import PhraseCache, origin
-from k2so_tts.text.segmenter import MissingSplitter, require_splitter, weighted_length
+from k2so_tts.synthesis.phrase_cache import PhraseCache
+
+__all__ = [
+    "FAILED",
+    "LOADING",
+    "READY",
+    "WARM_UPS",
+    "EngineSpec",
+    "EngineSupervisor",
+    "describe",
+    "load",
+]
 
 _logger = logging.getLogger(__name__)
 
 LOADING, READY, FAILED = "loading", "ready", "failed"
 
-WARM_UPS = (
-    "On May 4th, at 9:30, Dr. K-2 spoke for 2.5 minutes, and this is how that sounded.",
-    "Yes.",
-    "This is how I sound when I speak.",
-)
-"""The first text takes many engines longer than all others, and so does the first number (coqui-tts
-imports what spells it): of that only the beginning is made. From the rest their pace is learnt.
-"""
-_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
-_JOIN_SECONDS = 2.0
-_FAILURES = 2
+_CLOSE_SECONDS = 2.0
+_MAX_FAILURES = 2
 """As many utterances in a row that an engine fails in, and it is made and loaded anew."""
 
 
-@dataclass(frozen=True)
-class EngineSpec:
-    """What an engine is made from: its name and its options."""
-
-    name: str
-    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-
-    def make(self) -> Engine:
-        """Raises `EngineUnavailable` and `SettingError` as `create_engine` does."""
-        return create_engine(self.name, self.options)
-
-
-def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -> LoadedEngine:
-    """Load an engine, and have one that needs it say something into the void.
-
-    One that speaks at once (it streams) has no use for `phrases`.
-
-    Raises `EngineError`; `EngineUnavailable` when it can't run on this machine.
-    """
-    engine.load()
-    if streams(engine):
-        return LoadedEngine(engine, spec.name)
-    try:
-        require_splitter()
-    except MissingSplitter as error:
-        raise EngineUnavailable(str(error)) from error
-    fingerprint = origin(spec.name, spec.options)
-    talker = LoadedEngine(engine, spec.name, phrases=phrases, fingerprint=fingerprint)
-    voice = engine.find_voice(engine.default_voice)
-    for number, text in enumerate(WARM_UPS):
-        began = time.monotonic()
-        first_seconds, frames = 0.0, 0
-        for block in engine.synthesise(text, voice, NORMAL):
-            first_seconds = first_seconds or time.monotonic() - began
-            frames += len(block.pcm)
-            if number == 0:
-                break
-        if number > 0:
-            seconds, audio = time.monotonic() - began, frames / engine.sample_rate
-            talker.pace.learn(weighted_length(text), first_seconds, seconds, audio)
-    return talker
-
-
 class EngineSupervisor:
-    """The engine that is to speak, and a fallback that does until it is loaded and when it fails.
+    """The configured engine, and a fallback that speaks until it is loaded and when it fails.
 
-    With a fallback the engine is loaded in a thread of the pool's own, again and again if that
-    fails; without one it is loaded at once. `accept` is called with each engine that was loaded,
-    and may raise. `on_fault` is called, from any thread, with what is wrong once for each time that
-    something is; `on_ready` when the engine was loaded in the background, in so many seconds.
+    With a fallback the engine is loaded in the background; without one it is loaded at once. An
+    engine that is lost later is loaded again in the background, with growing pauses when that
+    fails. `accept` is called with each configured engine that was loaded, and may raise. `on_fault`
+    is called with what is wrong, once for each time that something goes wrong, and `on_ready` with
+    the seconds that loading in the background took; both in any thread.
 
     Raises:
         EngineUnavailable: there is no such engine, the fallback can't run on this machine, or there
             is none and the engine can't.
-        SettingError: an option makes no sense.
+        SettingError: an option is not allowed.
     """
 
     def __init__(
@@ -109,168 +59,159 @@ class EngineSupervisor:
         on_ready: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.load_seconds = 0.0
+        """How long loading the configured engine took."""
         self.memory_mib = 0.0
         """By how much loading it made this process and its children grow."""
         self.fallback_utterances = 0
+        self.abandoned_engines = 0
+        """How many engines hung and were abandoned."""
         self.fault: Exception | None = None
-        """What is wrong with the engine, up to the next time that it speaks."""
-        self._spec = spec
-        self._fallback_spec = fallback
+        """What is wrong with the configured engine, until it speaks or is loaded again."""
         self._phrases = phrases
         self._accept = accept
         self._on_fault = on_fault
         self._on_ready = on_ready
-        self._changed = threading.Condition()
-        self._closing = threading.Event()
-        self._engine: Engine | None = None
-        self._talker: LoadedEngine | None = None
-        self._fallback: LoadedEngine | None = None
+        self._counting = threading.Lock()
         self._failures = 0
-        self._thread = threading.Thread(target=self._keep_loaded, name="engine", daemon=True)
-        if fallback is None:
-            self._talker = self._load()
+        self._primary = EngineSlot(
+            spec, self._load_primary, on_loaded=self._on_loaded, on_failure=self._note_fault
+        )
+        self._fallback = EngineSlot(fallback, self._load_fallback) if fallback else None
+        if self._fallback is None:
+            self._primary.load()
             return
         try:
-            self._engine = spec.make()
+            self._primary.make()
         except EngineUnavailable as error:
             _logger.debug("it is tried again in the background: %s", error)
-        self._fallback = self._load_fallback(fallback)
-        self._thread.start()
+        self._fallback.load()
+        self._primary.load_in_background()
 
     @property
     def name(self) -> str:
-        """Of the engine that is to speak."""
-        return self._spec.name
+        """The name of the configured engine."""
+        return self._primary.spec.name
 
     @property
     def fallback_name(self) -> str:
-        return self._fallback_spec.name if self._fallback_spec else ""
+        """The name of the fallback; empty if there is none."""
+        return self._fallback.spec.name if self._fallback else ""
 
     @property
     def state(self) -> str:
-        """`LOADING`, `READY` or `FAILED`."""
+        """The configured engine is `LOADING`, `READY` or `FAILED`."""
         if self.fault is not None:
             return FAILED
-        return READY if self._talker is not None else LOADING
+        return READY if self._primary.is_ready else LOADING
 
     def begin(self) -> LoadedEngine:
-        """Who speaks an utterance that begins now."""
-        with self._changed:
-            talker = self._talker or self._fallback
-            assert talker is not None, "without a fallback the engine is loaded from the start"
-            self.fallback_utterances += talker is self._fallback
-        return talker
+        """The engine that speaks an utterance that begins now. Returns at once.
+
+        If it is being loaded again and there is no fallback, the utterance waits for it there.
+        """
+        if self._fallback is None or self._primary.is_ready:
+            loaded = self._primary.loaded
+        else:
+            loaded = self._fallback.loaded
+            self._count_fallback()
+        assert loaded is not None, "the fallback, or else the engine, is loaded from the start"
+        return loaded
 
     def fail_over(self, failed: LoadedEngine, error: EngineError) -> LoadedEngine | None:
-        """Who goes on with an utterance in which `failed` has failed; None: nobody."""
+        """The engine that goes on with an utterance in which `failed` has failed; None: none.
+
+        An utterance that has waited for an engine to be loaded goes on with it.
+        """
+        if failed.is_loading:
+            slot = self._slot_of(failed)
+            return slot.loaded if slot.is_ready else None
         if failed.name != self.name:
             return None
         if self._fallback is None:
-            self.fault = error
+            if failed is self._primary.loaded or not self._primary.is_ready:
+                self.fault = error
             return None
-        with self._changed:
-            if failed is self._talker:
-                self._failures += 1
-                if self._failures >= _FAILURES or failed.abandoned.is_set():
-                    self._talker = None
-                    self._changed.notify_all()
-            self.fallback_utterances += 1
-        self._is_wrong(error)
-        return self._fallback
+        with self._counting:
+            self._failures += failed is self._primary.loaded
+            is_lost = failed.abandoned or self._failures >= _MAX_FAILURES
+        if is_lost:
+            self._primary.replace(failed)
+        self._count_fallback()
+        self._note_fault(error)
+        return self._fallback.loaded
 
-    def abandon(self, talker: LoadedEngine) -> None:
-        """Wait no longer for one that hangs: have another made in its place.
+    def abandon(self, loaded: LoadedEngine) -> None:
+        """Stop waiting for an engine that hangs, and load another in its place. Returns at once.
 
-        Raises `EngineError` when that can't be loaded.
+        Utterances that wait for it fail over. An engine that is being loaded is left alone.
         """
-        talker.abandoned.set()
-        if talker is self._fallback and self._fallback_spec is not None:
-            talker.engine.close()
-            self._fallback = self._load_fallback(self._fallback_spec)
-        elif self._fallback is None:
-            talker.engine.close()
-            self._engine = None
-            self._talker = self._load()
+        if loaded.is_loading or loaded.abandoned:
+            return
+        with self._counting:
+            self.abandoned_engines += 1
+        slot = self._slot_of(loaded)
+        if slot is self._fallback or self._fallback is None:
+            slot.replace(loaded)
+        loaded.abandon()  # with a fallback `fail_over` replaces it, once the failure is known
 
-    def spoke(self, talker: LoadedEngine) -> None:
-        """An utterance was spoken to its end."""
-        if talker is self._talker:
+    def spoke(self, loaded: LoadedEngine) -> None:
+        """Note that an utterance was spoken to its end."""
+        if loaded is self._primary.loaded:
             self._failures = 0
             self.fault = None
 
     def close(self) -> None:
-        """End the engines and the loading; one that hangs is left to itself after 2 s."""
-        with self._changed:
-            self._closing.set()
-            self._changed.notify_all()
-        ending = threading.Thread(target=self._close_engines, name="engine end", daemon=True)
-        ending.start()
-        deadline = time.monotonic() + _JOIN_SECONDS
-        for thread in (ending, self._thread):
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        """End the engines, and loading them. An engine that hangs is left behind after 2 s."""
+        slots = [slot for slot in (self._fallback, self._primary) if slot is not None]
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        closing = [
+            threading.Thread(target=slot.close, name="closing an engine", daemon=True)
+            for slot in slots
+        ]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for slot in slots:
+            slot.join(max(0.0, deadline - time.monotonic()))
 
-    def _close_engines(self) -> None:
-        if self._fallback is not None:
-            self._fallback.engine.close()
-        if self._engine is not None:
-            self._engine.close()
+    def _slot_of(self, loaded: LoadedEngine) -> EngineSlot:
+        if self._fallback is not None and loaded.name == self.fallback_name:
+            return self._fallback
+        return self._primary
 
-    def _is_wrong(self, fault: Exception) -> None:
+    def _count_fallback(self) -> None:
+        with self._counting:
+            self.fallback_utterances += 1
+
+    def _note_fault(self, fault: Exception) -> None:
         is_new = self.fault is None
         self.fault = fault
         if is_new:
             self._on_fault(describe(fault))
 
-    def _load(self) -> LoadedEngine:
+    def _on_loaded(self) -> None:
+        self._failures = 0
+        self.fault = None
+        self._on_ready(self.load_seconds)
+
+    def _load_primary(self, engine: Engine) -> LoadedEngine:
         before, began = resident_mib(), time.monotonic()
         try:
-            engine = self._engine or self._spec.make()
-            self._engine = engine
-            talker = load(self._spec, engine, self._phrases)
+            loaded = load(self._primary.spec, engine, self._phrases)
         except EngineUnavailable as error:
             raise EngineUnavailable(f"parameter 'engine' is {self.name!r}: {error}") from error
         self._accept(engine)
         self.load_seconds = time.monotonic() - began
         self.memory_mib = max(0.0, resident_mib() - before)
-        return talker
+        return loaded
 
-    def _load_fallback(self, spec: EngineSpec) -> LoadedEngine:
+    def _load_fallback(self, engine: Engine) -> LoadedEngine:
+        assert self._fallback is not None
+        spec = self._fallback.spec
         try:
-            return load(spec, spec.make(), self._phrases)
+            return load(spec, engine, self._phrases)
         except EngineUnavailable as error:
             raise EngineUnavailable(
                 f"parameter 'fallback_engine' is {spec.name!r}: {error}; '' means none"
             ) from error
-
-    def _keep_loaded(self) -> None:
-        """Load the engine, and another in its place when that fails or it is given up."""
-        pause = _FIRST_RETRY_SECONDS
-        while not self._closing.is_set():
-            try:
-                talker = self._load()
-            except Exception as error:
-                _logger.debug("loading failed", exc_info=True)
-                if self._closing.is_set():
-                    return
-                self._is_wrong(error)
-                self._wait_for(lambda: False, pause)
-                pause = min(2 * pause, _LAST_RETRY_SECONDS)
-            else:
-                pause = _FIRST_RETRY_SECONDS
-                self._talker, self._failures, self.fault = talker, 0, None
-                self._on_ready(self.load_seconds)
-                self._wait_for(lambda: self._talker is None)
-            engine, self._engine = self._engine, None
-            if engine is not None:
-                engine.close()
-
-    def _wait_for(self, is_over: Callable[[], bool], seconds: float | None = None) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: is_over() or self._closing.is_set(), seconds)
-
-
-def describe(fault: Exception) -> str:
-    """A fault in words."""
-    is_clear = isinstance(fault, EngineError | SettingError)
-    return str(fault) if is_clear else f"{type(fault).__name__}: {fault}"

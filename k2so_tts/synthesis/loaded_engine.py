@@ -1,32 +1,68 @@
-"""An engine at work, and what everybody shares who has it speak."""
+"""An engine that is loaded, and what all utterances share that it speaks."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+import weakref
 
-from k2so_tts.engines import Engine
+from k2so_tts.engines import Engine, EngineError
+from k2so_tts.synthesis.engine_worker import EngineWorker
 from k2so_tts.synthesis.pace import PaceEstimator
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 
 
-@dataclass(frozen=True, eq=False)
 class LoadedEngine:
-    """An engine that is loaded. `lock` is held while it speaks: it does one thing at a time.
+    """An engine that is loaded, and the `worker` whose thread it speaks in.
 
-    `abandoned` is set when it hangs and nobody is to wait for it any more. What it says is kept in
-    `phrases`, if that is worth it, as made by `fingerprint` (`phrases.origin`).
+    What it says is kept in `phrases`, if that is worth it, as made by `fingerprint`
+    (`phrase_cache.fingerprint_of`). With `is_loading` it stands in for an engine that is still
+    being loaded: utterances wait in its worker until it is closed, and `engine` is the one that is
+    being replaced, of which voices and sample rate are known.
+
+    Whoever makes one closes it. One that is forgotten takes the thread of its worker with it, but
+    its engine stays as it is.
     """
 
-    engine: Engine
-    name: str = ""
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    abandoned: threading.Event = field(default_factory=threading.Event)
-    pace: PaceEstimator = field(default_factory=PaceEstimator)
-    phrases: PhraseCache | None = None
-    fingerprint: str = ""
+    def __init__(
+        self,
+        engine: Engine,
+        name: str = "",
+        *,
+        phrases: PhraseCache | None = None,
+        fingerprint: str = "",
+        is_loading: bool = False,
+    ) -> None:
+        self.engine = engine
+        self.name = name
+        self.phrases = phrases
+        self.fingerprint = fingerprint
+        self.is_loading = is_loading
+        self.abandoned = False
+        """It hangs, and nothing waits for it any more."""
+        self.pace = PaceEstimator()
+        self.worker = EngineWorker(name, on_hold=is_loading)
+        forgotten = EngineError(f"engine {name!r} is not used any more")
+        weakref.finalize(self, self.worker.close, forgotten).atexit = False
 
     def language_of(self, voice: str) -> str:
         """The language (BCP 47) of one of its voices; as good as the voice's name tells it."""
         known = (other.language for other in self.engine.voices() if other.name == voice)
         return next(known, voice)
+
+    def abandon(self) -> None:
+        """Stop waiting for an engine that hangs: the utterances in its worker fail at once.
+
+        The thread that hangs in it, a daemon, is left behind, and ends if the engine ever returns.
+        """
+        self.abandoned = True
+        self.worker.close(EngineError(f"engine {self.name!r} hangs"))
+
+    def close(self, timeout: float = 0.0) -> bool:
+        """End the engine, and its thread with it.
+
+        Returns whether the thread ended within `timeout` seconds; one that was abandoned is not
+        waited for.
+        """
+        self.worker.close(EngineError(f"engine {self.name!r} was closed"))
+        if not self.is_loading:
+            self.engine.close()
+        return self.abandoned or self.worker.join(timeout)

@@ -1,4 +1,4 @@
-"""How fast an engine is, learnt while it speaks."""
+"""How fast an engine is, learned while it speaks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 from k2so_tts.text.segmenter import LEAST, LONGEST
 
 FIRST_SECONDS = 0.3
-"""How long making the first segment may take, if the text can be cut that early."""
+"""How long synthesis of the first segment may take, if the text can be cut that early."""
 
 _MARGIN = 0.8
-"""Part of the unheard time that is counted on."""
+"""The part of the buffered time within which the next sound must begin."""
 _TOO_SLOW = 0.95
+"""A real-time factor above which gaps are certain: then they had better be between sentences."""
 _REMEMBERED = 8
 _LEAST_SECONDS_PER_SIZE = 1e-4
 
 
 class PaceEstimator:
-    """How fast an engine is: a guess at first, then learnt from what it has made lately.
+    """How fast an engine is: a guess at first, then learned from the latest texts.
 
-    From a text to its first sound it takes `fixed_seconds` and, for each unit of the text's size,
-    `seconds_per_size`.
+    From a text to its first sound it takes `fixed_seconds` and, for each unit of the text's
+    weighted length, `seconds_per_size`.
     """
 
     def __init__(self) -> None:
@@ -32,8 +33,9 @@ class PaceEstimator:
         self._latest: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)
 
     def learn(self, size: float, first_seconds: float, seconds: float, audio: float) -> None:
-        """A text of `size` took `first_seconds` to its first sound and `seconds` to its last, and
-        has `audio` seconds of it.
+        """Learn from a text of weighted length `size`, which has `audio` seconds of sound.
+
+        It took `first_seconds` to its first sound and `seconds` to its last.
         """
         if size <= 0 or audio <= 0:
             return
@@ -43,9 +45,7 @@ class PaceEstimator:
         self._fit()
 
     def _fit(self) -> None:
-        """The line through medians (Theil and Sen's): a moment when the machine was busy does not
-        bend it.
-        """
+        """Fit a line through medians (the Theil-Sen estimator): outliers do not bend it."""
         sizes, times = np.array(self._latest).T
         apart = np.triu(sizes[:, None] != sizes)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -56,11 +56,12 @@ class PaceEstimator:
         self.fixed_seconds = max(0.0, float(np.median(times - self.seconds_per_size * sizes)))
 
     def budget(self, buffered_seconds: float | None) -> float:
-        """The weighted length of a text whose sound can begin before the `buffered_seconds` that
-        are still to be heard run out; None: nothing is buffered yet.
+        """The weighted length of a text whose sound can begin before `buffered_seconds` run out.
+
+        None: nothing is buffered yet.
         """
         if buffered_seconds is not None and self.real_time_factor > _TOO_SLOW:
-            return LONGEST  # gaps are certain: better between sentences
+            return LONGEST
         seconds = (
             FIRST_SECONDS
             if buffered_seconds is None

@@ -1,8 +1,9 @@
 """What was said before, kept on disk to be said again at once.
 
 One SQLite file holds it all: what is written is there as a whole or not at all, two processes can
-use it at once, and nothing that is read from it is ever run. An engine that speaks at once has no
-use for it, so what it takes is imported when it is used.
+use it at once, and nothing that is read from it is ever executed. Reading needs no right to write,
+and does not wait for a process that writes (SQLite's write-ahead log). The modules for it are
+imported only when it is used, as engines that stream have no use for it.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -29,13 +30,19 @@ if TYPE_CHECKING:
     import sqlite3
 
 MIB = 256
-"""How much is kept unless one says otherwise: an hour and a half of speech at 22 kHz."""
+"""How much is kept by default: an hour and a half of speech at 22 kHz."""
 LONGEST_SECONDS = 60.0
-"""What takes longer to say is not kept: it is in memory until it has been said."""
+"""Longer phrases are not kept: they would have to be held in memory until they have been said."""
 
-_FILE = "phrases.sqlite"
 _FORMAT = 1
+"""Of the file and of the phrases in it. Each format has a file of its own: versions of this package
+that share a cache do not touch each other's.
+"""
+_FILE = f"phrases-{_FORMAT}.sqlite"
 _BUSY_SECONDS = 0.5
+_RECORD_USE_SECONDS = 60.0
+"""How long it may take until the use of a phrase is written down, if nothing else is."""
+_CAN_NOT_WRITE = ("readonly database", "unable to open database file")
 _CREATE = (
     "PRAGMA auto_vacuum = FULL",
     "PRAGMA journal_mode = WAL",
@@ -50,8 +57,9 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, eq=False)
 class Phrase:
-    """A text as it sounds, at `rate` (Hz) and before any gain; `marks` are frames and the number
-    of characters that are spoken when they were heard.
+    """A text as it sounds, at `rate` (Hz) and before any gain.
+
+    `marks` are pairs of a frame and the number of characters that are spoken before it.
     """
 
     rate: int
@@ -60,10 +68,10 @@ class Phrase:
 
 
 class PhraseCache:
-    """Phrases by their keys, `mib` MiB of them at most: those go that were not used for longest.
+    """Phrases by their keys, `mib` MiB of them at most: the least recently used go first.
 
-    What can't be read or written is not there, and speaking goes on; `fault` says what is wrong
-    until something can be kept again. A damaged file is thrown away.
+    Errors in reading or writing the file never raise: a phrase is then not there, or not kept, and
+    `fault` says why until a phrase can be kept again. A damaged file is thrown away.
     """
 
     def __init__(self, mib: int = MIB, directory: Path | None = None) -> None:
@@ -72,11 +80,14 @@ class PhraseCache:
         self.hits = 0
         self.misses = 0
         self.fault: str | None = None
-        self._changing = threading.Lock()
+        self._lock = threading.Lock()
+        self._used: dict[str, int] = {}
+        """When phrases were used (ns), as far as the file does not say so yet."""
+        self._recorded_at = time.monotonic()
 
     @property
     def in_use(self) -> bool:
-        """Something was looked for."""
+        """Something was looked up."""
         return bool(self.hits or self.misses)
 
     def get(self, key: str) -> Phrase | None:
@@ -87,15 +98,18 @@ class PhraseCache:
             try:
                 phrase = _unpack(sound)
             except ValueError as error:
-                self._is_wrong(f"a phrase in {self.path} is damaged ({error}): it is made again")
+                self._set_fault(f"a phrase in {self.path} is damaged ({error}): it is made again")
                 self._try(None, lambda: self._forget(key))
-        with self._changing:
+        with self._lock:
             self.hits += phrase is not None
             self.misses += phrase is None
+            if phrase is not None:
+                self._used[key] = time.time_ns()
+        self._record_use_now_and_then()
         return phrase
 
     def put(self, key: str, phrase: Phrase) -> None:
-        """Keep a phrase, and let go of what there is no room for any more."""
+        """Keep a phrase; the least recently used ones make room for it."""
         if self._try(False, lambda: self._write(key, _pack(phrase))):
             self.fault = None
 
@@ -104,26 +118,27 @@ class PhraseCache:
         return self._try((0, 0), self._count)
 
     def clear(self) -> None:
-        """Throw everything away. Raises OSError."""
-        for suffix in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        """Throw everything away, also what other versions of this package have kept.
+
+        Raises OSError.
+        """
+        for path in self.path.parent.glob("phrases*.sqlite*"):
+            path.unlink(missing_ok=True)
 
     def _read(self, key: str) -> bytes | None:
         if not self.path.exists():
             return None
-        with self._open() as file:
-            row = file.execute("SELECT sound FROM phrases WHERE key = ?", [key]).fetchone()
-            if row is None:
-                return None
-            file.execute("UPDATE phrases SET used_ns = ? WHERE key = ?", [time.time_ns(), key])
-        sound = row[0]
-        return sound if isinstance(sound, bytes) else b""
+        row = self._fetch("SELECT sound FROM phrases WHERE key = ?", key)
+        if row is None:
+            return None
+        return row[0] if isinstance(row[0], bytes) else b""
 
     def _write(self, key: str, sound: bytes) -> bool:
         if len(sound) > self._limit:
             return True
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open() as file:
+            self._record_use(file)
             row = [key, time.time_ns(), sound]
             file.execute("INSERT OR REPLACE INTO phrases VALUES (?, ?, ?)", row)
             (size,) = file.execute("SELECT sum(length(sound)) FROM phrases").fetchone()
@@ -141,26 +156,56 @@ class PhraseCache:
     def _count(self) -> tuple[int, int]:
         if not self.path.exists():
             return 0, 0
-        with self._open() as file:
-            asked = file.execute("SELECT count(*), sum(length(sound)) FROM phrases")
-            count, size = asked.fetchone()
+        row = self._fetch("SELECT count(*), sum(length(sound)) FROM phrases")
+        count, size = row or (0, 0)
         return count, size or 0
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this thread's own; what is done with it is done as a whole."""
+    def _record_use_now_and_then(self) -> None:
+        """Write down what was used, if that is due and can be done at once; else later."""
         import sqlite3
 
-        with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS)) as file:
-            (version,) = file.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _FORMAT):
-                raise sqlite3.DatabaseError(f"it is of format {version}")
-            if version == 0:
+        if not self._used or time.monotonic() < self._recorded_at + _RECORD_USE_SECONDS:
+            return
+        self._recorded_at = time.monotonic()
+        with suppress(sqlite3.Error, OSError), self._open(busy_seconds=0.0) as file:
+            self._record_use(file)
+
+    def _record_use(self, file: sqlite3.Connection) -> None:
+        with self._lock:
+            used = dict(self._used)
+        times = [(used_ns, key) for key, used_ns in used.items()]
+        file.executemany("UPDATE phrases SET used_ns = ? WHERE key = ?", times)
+        with self._lock:
+            self._used = dict(self._used.items() - used.items())
+        self._recorded_at = time.monotonic()
+
+    @contextmanager
+    def _open(self, busy_seconds: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction, which is committed at the end."""
+        import sqlite3
+
+        with closing(sqlite3.connect(self.path, timeout=busy_seconds)) as file:
+            if _format_of(file) == 0:
                 for statement in _CREATE:
                     file.execute(statement)
             file.execute("PRAGMA synchronous = NORMAL")
             with file:
                 yield file
+
+    def _fetch(self, query: str, *values: object) -> Any:
+        """The first row of a query, also where SQLite can't write what it shares with writers.
+
+        Where it can't, there are no writers, and it needs nothing but the file itself.
+        """
+        import sqlite3
+
+        uri = self.path.absolute().as_uri()
+        try:
+            return _fetch_from(uri, query, values)
+        except sqlite3.OperationalError as error:
+            if not any(words in str(error) for words in _CAN_NOT_WRITE):
+                raise
+        return _fetch_from(f"{uri}?immutable=1", query, values)
 
     def _try(self, otherwise: _Result, do: Callable[[], _Result]) -> _Result:
         import sqlite3
@@ -168,24 +213,45 @@ class PhraseCache:
         try:
             return do()
         except (sqlite3.OperationalError, OSError) as error:
-            self._is_wrong(f"phrases can't be kept in {self.path}: {error}")
+            self._set_fault(f"phrases can't be kept in {self.path}: {error}")
             return otherwise
         except sqlite3.DatabaseError as error:
-            self._is_wrong(f"{self.path} is damaged ({error}): it is made again")
+            self._set_fault(f"{self.path} is damaged ({error}): it is made again")
             try:
-                self.clear()
+                self._remove()
             except OSError as failure:
-                self._is_wrong(f"{self.path} is damaged and can't be removed: {failure}")
+                self._set_fault(f"{self.path} is damaged and can't be removed: {failure}")
             return otherwise
 
-    def _is_wrong(self, fault: str) -> None:
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+    def _set_fault(self, fault: str) -> None:
         if self.fault != fault:
             _logger.warning("%s", fault)
         self.fault = fault
 
 
-def origin(engine: str, options: Mapping[str, object]) -> str:
-    """Who makes a phrase: an engine, its options, and the state of the files that these name.
+def _fetch_from(uri: str, query: str, values: Sequence[object]) -> Any:
+    import sqlite3
+
+    with closing(sqlite3.connect(uri, timeout=_BUSY_SECONDS, uri=True)) as file:
+        return file.execute(query, values).fetchone() if _format_of(file) else None
+
+
+def _format_of(file: sqlite3.Connection) -> int:
+    """The format of a file; 0: it is new. Raises `sqlite3.OperationalError` if it is another's."""
+    import sqlite3
+
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    if version not in (0, _FORMAT):
+        raise sqlite3.OperationalError(f"it is of format {version}, not {_FORMAT}, and left alone")
+    return int(version)
+
+
+def fingerprint_of(engine: str, options: Mapping[str, object]) -> str:
+    """What a phrase is made by: an engine, its options, and the state of the files they name.
 
     Raises `EngineUnavailable`.
     """
@@ -200,7 +266,7 @@ def origin(engine: str, options: Mapping[str, object]) -> str:
 
 
 def key_of(fingerprint: str, *how: object) -> str:
-    """The key of a phrase: who makes it (`origin`), and everything else that it depends on."""
+    """The key of a phrase: the engine's fingerprint, and all else that its sound depends on."""
     import hashlib
 
     return hashlib.sha256(json.dumps([fingerprint, *how]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Streams of blocks on their way from an engine: silence trimmed at both ends, and resampled."""
+"""Trims the silence at both ends of a stream of blocks on its way from an engine."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm
+from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm, apply_gain, fade_ramp
 
 QUIET = 184
 """Samples up to this are silence: -45 dB of full scale, above the noise floor of neural voices."""
 BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.03
-"""What is left of the silence before the first sound and after the last one."""
+"""How much is kept of the silence before the first sound and after the last one."""
 KEPT_SILENCE_SECONDS = BEFORE_SECONDS + AFTER_SECONDS
 FADE_SECONDS = 0.004
 
 
 def trimmed(blocks: Iterator[Block], rate: int) -> Iterator[Block]:
-    """`blocks` without most of the silence before the first sound and after the last, faded at
-    both ends. Marks are moved along.
+    """`blocks` of `rate` Hz without most of the silence at both ends, and faded there.
 
-    No more is held back than a silence that may be the last one, and the length of the fade.
+    Marks are moved along. No more is held back than a silence that may be the last one, and the
+    length of the fade.
     """
     trimmer = _Trimmer(rate)
     for block in blocks:
@@ -36,8 +35,7 @@ class _Trimmer:
     def __init__(self, rate: int) -> None:
         self._before = round(BEFORE_SECONDS * rate)
         self._after = round(AFTER_SECONDS * rate)
-        fade = max(1, round(FADE_SECONDS * rate))
-        self._ramp = np.sin(np.linspace(0, np.pi / 2, fade, endpoint=False)) ** 2
+        self._ramp = fade_ramp(max(1, round(FADE_SECONDS * rate)))
         self._held = EMPTY_PCM
         self._marks: list[Mark] = []
         self._began = False
@@ -45,7 +43,7 @@ class _Trimmer:
         self._given = 0
 
     def push(self, block: Block) -> Block | None:
-        """What is known to be kept now, if anything is."""
+        """What is certain to be kept now, if anything is."""
         pcm = np.concatenate([self._held, block.pcm])
         self._marks += block.marks
         loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > QUIET)
@@ -59,13 +57,13 @@ class _Trimmer:
         return self._give(pcm[: max(0, end)]) if self._began else None
 
     def end(self) -> Block | None:
-        """The last of it."""
+        """What is left to keep."""
         if not self._began:
             self._held = EMPTY_PCM
         loud = np.flatnonzero(np.abs(self._held.astype(np.int32)) > QUIET)
         tail = self._held[: (int(loud[-1]) + 1 if len(loud) else 0) + self._after]
         ramp = self._ramp[: len(tail)][::-1]
-        tail = np.concatenate([tail[: len(tail) - len(ramp)], _scaled(tail[-len(ramp) :], ramp)])
+        tail = np.concatenate([tail[: len(tail) - len(ramp)], apply_gain(tail[-len(ramp) :], ramp)])
         block = self._give(tail)
         if block is None or not block.marks:
             return block
@@ -75,29 +73,10 @@ class _Trimmer:
     def _give(self, pcm: Pcm) -> Block | None:
         if self._given < len(self._ramp):
             ramp = self._ramp[self._given : self._given + len(pcm)]
-            pcm = np.concatenate([_scaled(pcm[: len(ramp)], ramp), pcm[len(ramp) :]])
+            pcm = np.concatenate([apply_gain(pcm[: len(ramp)], ramp), pcm[len(ramp) :]])
         self._given += len(pcm)
         marks = tuple(
             replace(mark, frame=max(0, mark.frame - self._dropped)) for mark in self._marks
         )
         self._marks = []
         return Block(pcm, marks) if len(pcm) or marks else None
-
-
-def _scaled(pcm: Pcm, factors: NDArray[np.float64]) -> Pcm:
-    scaled: Pcm = np.rint(pcm * factors).astype(np.int16)
-    return scaled
-
-
-def resampled(blocks: Iterator[Block], source_rate: int, rate: int) -> Iterator[Block]:
-    """`blocks` of a rate (Hz) at another, in one stream without seams. Marks are moved along."""
-    if source_rate == rate:
-        yield from blocks
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(source_rate, rate, 1, dtype="int16", quality="HQ")
-    for block in blocks:
-        marks = tuple(replace(mark, frame=mark.frame * rate // source_rate) for mark in block.marks)
-        yield Block(stream.resample_chunk(block.pcm), marks)
-    yield Block(stream.resample_chunk(EMPTY_PCM, last=True))

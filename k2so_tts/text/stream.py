@@ -62,6 +62,8 @@ class TextStream:
 
     def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.cancelled = False
+        self.on_change: Callable[[], None] = lambda: None
+        """Called, in any thread, when `poll` may give something new; must not block."""
         self._patience = patience
         self._clock = clock
         self._fed_at = clock()
@@ -88,12 +90,14 @@ class TextStream:
                 self._text += piece
                 self._fed_at = self._clock()
                 self._changed.notify_all()
+        self.on_change()
 
     def end(self) -> None:
         """No more pieces will come; the rest is spoken."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+        self.on_change()
 
     def cancel(self) -> None:
         """No more pieces will come and the rest is not spoken."""
@@ -101,6 +105,26 @@ class TextStream:
             self.cancelled = self._ended = True
             self._spoken = len(self._text)
             self._changed.notify_all()
+        self.on_change()
+
+    def poll(self, is_end: IsEnd = lambda _, __: True) -> Segment | None:
+        """The next complete clause, without waiting for it (see `clauses` for `is_end`).
+
+        None: it is not complete yet and may be in `seconds_left`, or nothing follows (`finished`).
+        """
+        with self._changed:
+            if self.seconds_left() <= 0 and self._clause_end(is_end) is None:
+                self._ended = True
+            return self._next(is_end)
+
+    @property
+    def finished(self) -> bool:
+        """No more pieces are taken, and all of the text was given."""
+        return self._ended and self._spoken >= len(self._text)
+
+    def seconds_left(self) -> float:
+        """In how many seconds the text ends if nobody feeds it."""
+        return max(0.0, self._fed_at + self._patience - self._clock())
 
     def __iter__(self) -> Iterator[Segment | None]:
         return self.clauses()

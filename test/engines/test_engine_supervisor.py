@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from k2so_tts.synthesis.engine_supervisor import (
     EngineSpec,
     EngineSupervisor,
 )
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 SOON = 10.0
 
@@ -40,12 +43,14 @@ def faults() -> list[str]:
 
 
 @pytest.fixture
-def pool(control: Control, faults: list[str]) -> Iterator[EngineSupervisor]:
+def supervisor(control: Control, faults: list[str]) -> Iterator[EngineSupervisor]:
     """One that loads, as soon as it may."""
     control.set("loading")
-    recipe = EngineSpec("fallible", {"folder": control.folder})
-    with closing(EngineSupervisor(recipe, EngineSpec("espeak"), on_fault=faults.append)) as pool:
-        yield pool
+    spec = EngineSpec("fallible", {"folder": control.folder})
+    with closing(
+        EngineSupervisor(spec, EngineSpec("espeak"), on_fault=faults.append)
+    ) as supervisor:
+        yield supervisor
 
 
 def wait(condition: Callable[[], object]) -> None:
@@ -56,86 +61,90 @@ def wait(condition: Callable[[], object]) -> None:
 
 
 def test_the_fallback_speaks_until_the_engine_is_loaded(
-    pool: EngineSupervisor, control: Control
+    supervisor: EngineSupervisor, control: Control
 ) -> None:
-    assert pool.state == LOADING
-    assert [pool.begin().name for _ in range(2)] == ["espeak", "espeak"]
-    assert pool.fallback_utterances == 2
+    assert supervisor.state == LOADING
+    assert [supervisor.begin().name for _ in range(2)] == ["espeak", "espeak"]
+    assert supervisor.fallback_utterances == 2
     control.clear("loading")
-    wait(lambda: pool.state == READY)
-    assert pool.begin().name == "fallible"
-    assert pool.begin() is pool.begin(), "loaded once, for all"
-    assert pool.load_seconds > 0
-    assert pool.fallback_utterances == 2
+    wait(lambda: supervisor.state == READY)
+    assert supervisor.begin().name == "fallible"
+    assert supervisor.begin() is supervisor.begin(), "loaded once, for all"
+    assert supervisor.load_seconds > 0
+    assert supervisor.fallback_utterances == 2
     assert control.log[0] == "load"
     assert control.log.count("load") == 1
     assert len(control.log) > 1, "it was warmed up"
 
 
 def test_an_engine_that_can_not_be_loaded_is_tried_again(
-    pool: EngineSupervisor, control: Control, faults: list[str]
+    supervisor: EngineSupervisor, control: Control, faults: list[str]
 ) -> None:
     control.set("unavailable", "it has no throat")
     control.clear("loading")
     wait(lambda: control.log.count("load") == 2)
-    assert pool.state == FAILED
-    assert isinstance(pool.fault, EngineUnavailable)
-    assert "parameter 'engine' is 'fallible': it has no throat" in str(pool.fault)
-    assert pool.begin().name == "espeak"
+    assert supervisor.state == FAILED
+    assert isinstance(supervisor.fault, EngineUnavailable)
+    assert "parameter 'engine' is 'fallible': it has no throat" in str(supervisor.fault)
+    assert supervisor.begin().name == "espeak"
     control.clear("unavailable")
-    wait(lambda: pool.state == READY)
-    assert pool.begin().name == "fallible"
+    wait(lambda: supervisor.state == READY)
+    assert supervisor.begin().name == "fallible"
     assert len(faults) == 1
 
 
 def test_an_engine_that_fails_once_is_asked_again_and_after_twice_made_anew(
-    pool: EngineSupervisor, control: Control, faults: list[str]
+    supervisor: EngineSupervisor, control: Control, faults: list[str]
 ) -> None:
     control.clear("loading")
-    wait(lambda: pool.state == READY)
-    talker = pool.begin()
+    wait(lambda: supervisor.state == READY)
+    loaded = supervisor.begin()
     for _ in range(2):
-        fail_over = pool.fail_over(talker, EngineError("hoarse"))
-        assert fail_over is not None
-        assert fail_over.name == "espeak"
-        assert pool.state == FAILED
-        assert pool.fail_over(fail_over, EngineError("worse")) is None
-        assert pool.begin() is talker
-        pool.spoke(talker)
-        assert pool.state == READY
+        following = supervisor.fail_over(loaded, EngineError("hoarse"))
+        assert following is not None
+        assert following.name == "espeak"
+        assert supervisor.state == FAILED
+        assert supervisor.fail_over(following, EngineError("worse")) is None
+        assert supervisor.begin() is loaded
+        supervisor.spoke(loaded)
+        assert supervisor.state == READY
     assert faults == ["hoarse", "hoarse"]
     control.set("loading")
     for _ in range(2):
-        pool.fail_over(talker, EngineError("mute"))
-    assert pool.begin().name == "espeak"
+        supervisor.fail_over(loaded, EngineError("mute"))
+    assert supervisor.begin().name == "espeak"
     control.clear("loading")
-    wait(lambda: pool.state == READY)
-    assert pool.begin() is not talker
+    wait(lambda: supervisor.state == READY)
+    assert supervisor.begin() is not loaded
     assert faults == ["hoarse", "hoarse", "mute"]
     assert control.log.count("load") == 2
     assert control.log.count("close") == 1
 
 
 def test_an_engine_that_hangs_is_made_anew_at_once(
-    pool: EngineSupervisor, control: Control
+    supervisor: EngineSupervisor, control: Control
 ) -> None:
     control.clear("loading")
-    wait(lambda: pool.state == READY)
-    talker = pool.begin()
-    pool.abandon(talker)
-    assert talker.abandoned.is_set()
-    assert pool.fail_over(talker, EngineError("it hangs")) is not None
-    wait(lambda: pool.state == READY)
-    assert pool.begin() is not talker
-    assert pool.begin().name == "fallible"
+    wait(lambda: supervisor.state == READY)
+    loaded = supervisor.begin()
+    supervisor.abandon(loaded)
+    assert loaded.abandoned
+    assert supervisor.fail_over(loaded, EngineError("it hangs")) is not None
+    wait(lambda: supervisor.state == READY)
+    assert supervisor.begin() is not loaded
+    assert supervisor.begin().name == "fallible"
 
 
-def test_a_fallback_that_hangs_is_made_anew(pool: EngineSupervisor) -> None:
-    fallback = pool.begin()
-    pool.abandon(fallback)
-    assert pool.fail_over(fallback, EngineError("it hangs")) is None
-    assert pool.begin() is not fallback
-    assert pool.begin().name == "espeak"
+def test_a_fallback_that_hangs_is_made_anew(supervisor: EngineSupervisor) -> None:
+    fallback = supervisor.begin()
+    supervisor.abandon(fallback)
+    supervisor.abandon(fallback)
+    assert supervisor.abandoned_engines == 1
+    assert supervisor.fail_over(fallback, EngineError("it hangs")) is None
+    assert supervisor.begin() is not fallback
+    wait(lambda: not supervisor.begin().is_loading)
+    assert supervisor.begin().name == "espeak"
+    assert list(stream_pcm(Synthesis(supervisor.begin(), "Hello.", SynthesisOptions("en-us"))))
 
 
 def test_what_is_asked_of_an_engine_is_asked_once_it_is_there(control: Control) -> None:
@@ -146,42 +155,110 @@ def test_what_is_asked_of_an_engine_is_asked_once_it_is_there(control: Control) 
         asked.set()
         raise SettingError("parameter 'voice' names 'tenor'")
 
-    recipe = EngineSpec("fallible", {"folder": control.folder})
-    with closing(EngineSupervisor(recipe, EngineSpec("espeak"), accept=refuse)) as pool:
-        wait(lambda: pool.fault is not None)
+    spec = EngineSpec("fallible", {"folder": control.folder})
+    with closing(EngineSupervisor(spec, EngineSpec("espeak"), accept=refuse)) as supervisor:
+        wait(lambda: supervisor.fault is not None)
         assert asked.is_set()
-        assert str(pool.fault) == "parameter 'voice' names 'tenor'"
-        assert pool.begin().name == "espeak"
+        assert str(supervisor.fault) == "parameter 'voice' names 'tenor'"
+        assert supervisor.begin().name == "espeak"
     with pytest.raises(SettingError, match="tenor"):
-        EngineSupervisor(recipe, accept=refuse)
+        EngineSupervisor(spec, accept=refuse)
 
 
 def test_without_a_fallback_it_is_loaded_at_once_or_not_at_all(control: Control) -> None:
-    recipe = EngineSpec("fallible", {"folder": control.folder})
-    with closing(EngineSupervisor(recipe)) as pool:
-        talker = pool.begin()
-        assert (pool.state, talker.name, pool.fallback_name) == (READY, "fallible", "")
-        assert pool.fail_over(talker, EngineError("hoarse")) is None
-        assert pool.state == FAILED
-        pool.abandon(talker)
-        assert pool.begin() is not talker
-        pool.spoke(pool.begin())
-        assert pool.state == READY
+    spec = EngineSpec("fallible", {"folder": control.folder})
+    with closing(EngineSupervisor(spec)) as supervisor:
+        loaded = supervisor.begin()
+        assert (supervisor.state, loaded.name, supervisor.fallback_name) == (READY, "fallible", "")
+        assert supervisor.fail_over(loaded, EngineError("hoarse")) is None
+        assert supervisor.state == FAILED
+        supervisor.abandon(loaded)
+        assert supervisor.begin() is not loaded
+        wait(lambda: supervisor.state == READY)
+        assert supervisor.fail_over(loaded, EngineError("it hung before")) is None
+        assert supervisor.state == READY, "what a lost engine does is of no interest"
     control.set("unavailable", "it has no throat")
     with pytest.raises(EngineUnavailable, match="parameter 'engine' is 'fallible': it has no thr"):
-        EngineSupervisor(recipe)
+        EngineSupervisor(spec)
+
+
+@pytest.fixture
+def alone(control: Control, faults: list[str]) -> Iterator[EngineSupervisor]:
+    """One without a fallback, loaded, that takes as long to load again as `loading` is set."""
+    spec = EngineSpec("fallible", {"folder": control.folder})
+    with closing(EngineSupervisor(spec, on_fault=faults.append)) as supervisor:
+        control.set("loading")
+        yield supervisor
+
+
+def utterance(supervisor: EngineSupervisor, text: str = "Hello.") -> Synthesis:
+    """One that begins now, and goes on as a node's does."""
+    options = SynthesisOptions("hum")
+
+    def fail_over(
+        failed: LoadedEngine, error: EngineError
+    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
+        loaded = supervisor.fail_over(failed, error)
+        return None if loaded is None else (loaded, options)
+
+    synthesis = Synthesis(supervisor.begin(), text, options, fail_over=fail_over)
+    synthesis.start()
+    return synthesis
+
+
+def test_without_a_fallback_utterances_wait_for_an_engine_that_is_loaded_again(
+    alone: EngineSupervisor, control: Control
+) -> None:
+    lost = alone.begin()
+    alone.abandon(lost)
+    assert alone.begin() is not lost, "at once, while the next one is being loaded"
+    assert alone.state == LOADING
+    waiting, cancelled = utterance(alone), utterance(alone)
+    alone.abandon(waiting.engine)
+    assert waiting.starved, "it is not the engine's fault that there is nothing yet"
+    cancelled.cancel()
+    assert cancelled.done
+    control.clear("loading")
+    waiting.join(SOON)
+    wait(lambda: waiting.done)
+    assert waiting.error is None
+    assert waiting.frames > 0
+    assert alone.state == READY
+    assert waiting.engine is alone.begin()
+    assert control.log.count("load") == 2
+
+
+def test_without_a_fallback_utterances_fail_while_the_engine_can_not_be_loaded(
+    alone: EngineSupervisor, control: Control, faults: list[str]
+) -> None:
+    alone.abandon(alone.begin())
+    waiting = utterance(alone)
+    control.set("unavailable", "it has no throat")
+    control.clear("loading")
+    wait(lambda: waiting.done)
+    reason = "parameter 'engine' is 'fallible': it has no throat"
+    assert str(waiting.error) == reason
+    later = utterance(alone)
+    assert later.done, "it need not wait for the next attempt"
+    assert str(later.error) == reason
+    assert faults == [reason]
+    assert alone.state == FAILED
+    control.clear("unavailable")
+    wait(lambda: alone.state == READY)
+    well = utterance(alone)
+    wait(lambda: well.done)
+    assert well.error is None
 
 
 def test_what_can_never_work_is_told_at_once(control: Control) -> None:
     with pytest.raises(SettingError, match="has no option 'colour'"):
         EngineSupervisor(EngineSpec("fallible", {"colour": 1}), EngineSpec("espeak"))
     control.set("unavailable", "it has no throat")
-    recipe = EngineSpec("fallible", {"folder": control.folder})
+    spec = EngineSpec("fallible", {"folder": control.folder})
     with pytest.raises(EngineUnavailable, match="parameter 'fallback_engine' is 'fallible': it ha"):
-        EngineSupervisor(EngineSpec("espeak"), recipe)
+        EngineSupervisor(EngineSpec("espeak"), spec)
 
 
-@pytest.mark.usefixtures("control")
 def test_an_engine_that_hangs_while_it_is_loaded_does_not_hold_the_end(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,19 +266,18 @@ def test_an_engine_that_hangs_while_it_is_loaded_does_not_hold_the_end(
 
     never = threading.Event()
     monkeypatch.setattr(FallibleEngine, "load", lambda _: never.wait(SOON))
-    pool = EngineSupervisor(
+    supervisor = EngineSupervisor(
         EngineSpec("fallible", {"folder": control.folder}), EngineSpec("espeak")
     )
     began = time.monotonic()
-    pool.close()
+    supervisor.close()
     assert time.monotonic() - began < 3.0
     never.set()
-    pool._thread.join(SOON)
-    assert not pool._thread.is_alive()
+    wait(lambda: "loading fallible" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_memory_is_measured() -> None:
     before = resident_mib()
-    held = bytearray(64 * 2**20)
-    held[::4096] = b"x" * (len(held) // 4096)
-    assert 32 < resident_mib() - before < 128
+    with mmap.mmap(-1, 64 * 2**20) as held:
+        held.write(b"x" * len(held))
+        assert 32 < resident_mib() - before < 128

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import k2so_tts
 from k2so_tts.engines import (
     EngineUnavailable,
     Voice,
@@ -18,6 +21,7 @@ from k2so_tts.engines import (
     engine_options,
     match_voice,
     streams,
+    toolkit,
 )
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.settings import SettingError
@@ -185,3 +189,72 @@ def test_options_are_typed_on_the_command_line(option: str, text: str, value: ob
 def test_what_is_typed_is_checked(option: str, text: str) -> None:
     with pytest.raises(SettingError, match=f"'parrot.{option}' is '?{text}'?; allowed"):
         engine_options("parrot")[option].parse(text)
+
+
+def run_python(*options: str, program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *options, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+STANDARD_LIBRARY_ONLY = (
+    "k2so_tts.engines",
+    "k2so_tts.engines.espeak.worker",
+    "k2so_tts.engines.toolkit.time_stretch",
+    "k2so_tts.engines.toolkit.worker_client",
+    "k2so_tts.engines.toolkit.worker_protocol",
+)
+
+
+@pytest.mark.parametrize("module", STANDARD_LIBRARY_ONLY)
+def test_workers_need_the_standard_library_alone(module: str) -> None:
+    root = str(Path(k2so_tts.__file__).parents[1])
+    program = f"import sys; sys.path.insert(0, {root!r}); import {module}; print('fine')"
+    assert run_python("-I", "-S", program=program) == "fine\n"
+
+
+def test_the_toolkit_declares_what_is_public() -> None:
+    for info in pkgutil.iter_modules(toolkit.__path__):
+        if info.name == "onnx_session" and importlib.util.find_spec("onnxruntime") is None:
+            continue
+        module = importlib.import_module(f"{toolkit.__name__}.{info.name}")
+        defined = {
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        }
+        assert defined <= set(module.__all__), info.name
+        assert all(hasattr(module, name) for name in module.__all__), info.name
+        assert f"`{info.name}`" in str(toolkit.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("package", "speak"),
+    [
+        ("soxr", "list(resampled(iter([Block(np.zeros(9, np.int16))]), 24000, 22050))"),
+        ("sentencex", "load(EngineSpec('silent'), Silent())"),
+    ],
+)
+def test_a_package_that_is_missing_is_one_clear_line(package: str, speak: str) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "import numpy as np\n"
+        "from k2so_tts.audio import Block\n"
+        "from k2so_tts.engines import EngineUnavailable\n"
+        "from k2so_tts.synthesis.engine_supervisor import EngineSpec, load\n"
+        "from k2so_tts.synthesis.trim import resampled\n"
+        "class Silent:\n"
+        "    load = lambda self: None\n"
+        "try:\n"
+        f"    {speak}\n"
+        "except EngineUnavailable as error:\n"
+        "    print(error)\n"
+    )
+    told = run_python(program=program)
+    assert f"package {package} is missing; install it with 'pip install {package}'" in told
+    assert len(told.splitlines()) == 1

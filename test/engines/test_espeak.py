@@ -261,7 +261,7 @@ def test_a_killed_process_is_an_error_and_the_next_text_is_spoken(
 def test_a_process_killed_between_texts_is_not_noticed(engine: EspeakEngine, which: int) -> None:
     expected = speak(engine, SENTENCE)
     family(engine)[which].kill()
-    process = engine._process._process
+    process = engine._worker._process
     assert eventually(lambda: process is None or process.poll() is not None)
     np.testing.assert_array_equal(speak(engine, SENTENCE), expected)
 

@@ -5,27 +5,37 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from support.fallible import RATE, Control, FallibleEngine
-from support.ros import SUCCEEDED, Observer, running
 
 from k2so_tts.audio import Pcm, apply_gain
 from k2so_tts.engines import Prosody
+from k2so_tts.synthesis import phrase_cache
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, PhraseCache, key_of, origin
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.phrase_cache import (
+    LONGEST_SECONDS,
+    Phrase,
+    PhraseCache,
+    fingerprint_of,
+    key_of,
+)
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 TEXT = "This is said again and again. It always sounds the same."
 TIMEOUT = 60.0
+NOBODY = 65534
+"""The user id that owns nothing."""
 
 
 @pytest.fixture
@@ -58,7 +68,7 @@ def spoken(
     """What is heard of it."""
     engine = FallibleEngine(control.folder)
     talker = LoadedEngine(engine, "fallible", phrases=phrases, fingerprint="an engine")
-    return np.concatenate(list(samples_of(Synthesis(talker, text, manner))))
+    return np.concatenate(list(stream_pcm(Synthesis(talker, text, manner))))
 
 
 def texts(control: Control) -> list[str]:
@@ -127,7 +137,7 @@ def test_words_end_where_they_did(control: Control, phrases: PhraseCache) -> Non
     heard = []
     for _ in range(2):
         synthesis = Synthesis(talker, TEXT, SynthesisOptions("hum"))
-        frames = sum(len(pcm) for pcm in samples_of(synthesis))
+        frames = sum(len(pcm) for pcm in stream_pcm(synthesis))
         heard.append([synthesis.heard_text(frame) for frame in range(0, frames, 500)])
     assert phrases.hits == 1
     assert heard[0] == heard[1]
@@ -138,7 +148,7 @@ def test_a_text_that_was_cut_off_or_failed_is_not_kept(
 ) -> None:
     talker = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
     cut = Synthesis(talker, TEXT * 5, SynthesisOptions("hum"), ahead_seconds=1.0)
-    with closing(samples_of(cut)) as chunks:
+    with closing(stream_pcm(cut)) as chunks:
         next(chunks)
     control.set("fault", "raise:again")
     failing = Synthesis(talker, TEXT, SynthesisOptions("hum"))
@@ -157,10 +167,10 @@ def test_what_takes_very_long_to_say_is_not_kept(control: Control, phrases: Phra
 def test_another_file_behind_an_option_is_another_voice(tmp_path: Path) -> None:
     voice = tmp_path / "voice.onnx"
     voice.write_bytes(b"one")
-    one = origin("piper", {"voice": str(voice), "threads": 0})
-    assert one == origin("piper", {"threads": 0, "voice": str(voice)})
+    one = fingerprint_of("piper", {"voice": str(voice), "threads": 0})
+    assert one == fingerprint_of("piper", {"threads": 0, "voice": str(voice)})
     voice.write_bytes(b"another")
-    assert one != origin("piper", {"voice": str(voice), "threads": 0})
+    assert one != fingerprint_of("piper", {"voice": str(voice), "threads": 0})
     assert key_of(one, "a", 1.0) != key_of(one, "a", 1.1)
 
 
@@ -208,7 +218,6 @@ def change_the_sound(path: Path) -> None:
         damage_the_head,
         damage_the_middle,
         cut_off,
-        put_another_format,
         put_nonsense,
         put_a_number,
         change_the_sound,
@@ -225,6 +234,84 @@ def test_a_damaged_file_is_told_once_and_made_again(
     phrases.put("a", phrase())
     assert is_same(phrases.get("a"), phrase())
     assert phrases.fault is None
+
+
+def test_a_file_of_another_format_is_left_alone(phrases: PhraseCache) -> None:
+    phrases.put("a", phrase())
+    put_another_format(phrases.path)
+    for _ in range(2):
+        assert phrases.get("a") is None
+        phrases.put("a", phrase())
+    assert phrases.fault is not None
+    assert "it is of format 99, not 1, and left alone" in phrases.fault
+    with sqlite3.connect(phrases.path) as file:
+        assert file.execute("SELECT count(*) FROM phrases").fetchone() == (1,)
+
+
+def test_the_files_of_other_versions_are_left_alone_until_all_is_cleared(tmp_path: Path) -> None:
+    theirs = [tmp_path / name for name in ("phrases.sqlite", "phrases-2.sqlite-wal")]
+    for path in theirs:
+        path.write_bytes(b"what another version has kept")
+    phrases = PhraseCache(directory=tmp_path)
+    phrases.put("a", phrase())
+    assert is_same(phrases.get("a"), phrase())
+    assert all(path.exists() for path in theirs)
+    phrases.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def read_only() -> Iterator[PhraseCache]:
+    """A cache with the phrase "a", in a directory in which nothing can be written."""
+    directory = Path(tempfile.mkdtemp())  # tmp_path is for its owner alone
+    try:
+        phrases = PhraseCache(directory=directory)
+        phrases.put("a", phrase())
+        phrases.path.chmod(0o444)
+        directory.chmod(0o555)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(NOBODY)
+        try:
+            with pytest.raises(PermissionError):
+                (directory / "file").touch()
+            yield PhraseCache(directory=directory)
+        finally:
+            if is_root:
+                os.seteuid(0)
+    finally:
+        directory.chmod(0o755)
+        shutil.rmtree(directory)
+
+
+def test_on_a_read_only_disk_what_is_there_is_said_again(read_only: PhraseCache) -> None:
+    assert is_same(read_only.get("a"), phrase())
+    assert read_only.get("b") is None
+    assert (read_only.hits, read_only.misses, read_only.fault) == (1, 1, None)
+    assert read_only.kept()[0] == 1
+    read_only.put("b", phrase())
+    assert read_only.fault is not None
+    assert "phrases can't be kept" in read_only.fault
+    assert is_same(read_only.get("a"), phrase())
+
+
+def test_reading_does_not_wait_for_a_process_that_writes(
+    phrases: PhraseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phrase_cache, "_RECORD_USE_SECONDS", 0.0)
+    monkeypatch.setattr(phrase_cache, "_BUSY_SECONDS", 60.0)
+    phrases.put("a", phrase())
+    with closing(sqlite3.connect(phrases.path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE phrases SET used_ns = 0")
+        began = time.monotonic()
+        assert is_same(phrases.get("a"), phrase())
+        assert time.monotonic() - began < 30.0
+        writer.execute("COMMIT")
+        assert phrases.fault is None
+        assert is_same(phrases.get("a"), phrase())
+        (used_ns,) = writer.execute("SELECT used_ns FROM phrases").fetchone()
+    assert used_ns > 0, "written down later"
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(tmp_path: Path) -> None:
@@ -284,109 +371,6 @@ def test_processes_share_it_and_one_may_be_killed(phrases: PhraseCache) -> None:
         assert kept is None or len(set(kept.pcm)) == 1
     assert phrases.fault is None
     assert phrases.hits
-
-
-# In the node, and by command
-
-
-def warm(env: dict[str, str], control: Control, text: str, *arguments: str) -> str:
-    command = ["k2so-tts", "cache", "warm", "-", "--engine", "fallible"]
-    command += ["-o", f"folder={control.folder}", *arguments]
-    done = subprocess.run(
-        command, env=env, input=text, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_what_was_warmed_is_not_made_by_the_node(
-    observer: Observer, control: Control, env: dict[str, str]
-) -> None:
-    told = warm(env, control, f"{TEXT}\n\nHello.\n{TEXT}\n", "--voice", "brumm", "--rate", "1.5")
-    assert "2 made, 1 there already" in told
-    made = len(texts(control))
-    parameters: dict[str, Any] = {
-        "engine": "fallible",
-        "fallible.folder": control.folder,
-        "voice": "brumm",
-    }
-    with (
-        running("audio_player", device="null"),
-        running("speak_server", env, **parameters, fallback_engine="''"),
-    ):
-        observer.wait_for_nodes()
-        warm_ups = len(texts(control)) - made
-        control.set("fault", "raise:a")
-        goal = observer.say(TEXT, rate=1.5)
-        assert (goal.status, goal.text) == (SUCCEEDED, TEXT)
-        assert observer.say("Hello.", rate=1.5, volume=0.5).status == SUCCEEDED
-        values = {"phrase_cache_hits": "2", "phrase_cache_misses": "0"}
-        observer.wait(lambda: observer.status("/speak_server").items() >= values.items())
-        assert len(texts(control)) - made == warm_ups
-        control.clear("fault")
-        assert observer.say("New.").status == SUCCEEDED
-        observer.wait(lambda: observer.status("/speak_server")["phrase_cache_misses"] == "1")
-    assert "3 phrases" in run(env, "info")
-    run(env, "clear")
-    assert "0 phrases" in run(env, "info")
-
-
-def run(env: dict[str, str], action: str) -> str:
-    command = ["k2so-tts", "cache", action]
-    return subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=True
-    ).stdout
-
-
-@pytest.mark.parametrize(
-    ("text", "arguments", "named"),
-    [
-        (b"fine\n\xff\xfe\n", ["--engine", "fallible"], "line 2"),
-        (b"fine", ["--engine", "espeak"], "speaks at once"),
-        (b"fine", ["--engine", "fallible", "--mib", "0"], "--mib is 0"),
-    ],
-)
-def test_what_can_not_be_warmed_is_told(
-    env: dict[str, str], tmp_path: Path, text: bytes, arguments: list[str], named: str
-) -> None:
-    path = tmp_path / "phrases.txt"
-    path.write_bytes(text)
-    command = ["k2so-tts", "cache", "warm", str(path), *arguments]
-    refused = subprocess.run(
-        command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
-    assert refused.returncode == 1
-    assert named in refused.stderr
-
-
-def test_a_node_that_can_not_keep_phrases_says_so_and_speaks(
-    observer: Observer, control: Control, env: dict[str, str], phrases: PhraseCache
-) -> None:
-    phrases.path.parent.mkdir(parents=True, exist_ok=True)
-    phrases.path.mkdir()
-    parameters: dict[str, Any] = {"engine": "fallible", "fallible.folder": control.folder}
-    try:
-        with (
-            running("audio_player", device="null"),
-            running("speak_server", env, **parameters, fallback_engine="''"),
-        ):
-            observer.wait_for_nodes()
-            assert observer.say(TEXT).status == SUCCEEDED
-            observer.wait(
-                lambda: "phrases can't be kept" in observer.status("/speak_server")["message"]
-            )
-    finally:
-        phrases.path.rmdir()
-
-
-def test_nothing_is_kept_of_an_engine_that_speaks_at_once(
-    observer: Observer, phrases: PhraseCache
-) -> None:
-    with running("audio_player", device="null"), running("speak_server"):
-        observer.wait_for_nodes()
-        assert observer.say("Hello.").status == SUCCEEDED
-        assert "phrase_cache_hits" not in observer.status("/speak_server")
-    assert not phrases.path.exists()
 
 
 def test_a_phrase_is_plain_data(phrases: PhraseCache) -> None:

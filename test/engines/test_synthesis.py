@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +17,7 @@ from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Block, Chunk, Mark, Pcm, 
 from k2so_tts.engines import NORMAL, EngineError, Prosody, Voice
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import FailOver, Synthesis, SynthesisOptions, samples_of
+from k2so_tts.synthesis.synthesis import FailOver, Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.stream import TextStream
 
 MANNER = SynthesisOptions("en-us")
@@ -49,7 +51,7 @@ class ScriptedEngine:
         raise NotImplementedError
 
     def close(self) -> None:
-        raise NotImplementedError
+        self.endless = False
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
         self.asked.append((text, voice, prosody))
@@ -174,24 +176,148 @@ def test_cancel_returns_at_once_however_deep_the_engine_is() -> None:
     assert engine.closed.is_set()
 
 
-def test_cancel_frees_one_that_waits_for_the_engine() -> None:
-    lock = threading.Lock()
-    engine = ScriptedEngine()
-    synthesis = Synthesis(LoadedEngine(engine, lock=lock), "text", MANNER)
-    with lock:
-        synthesis.start()
-        synthesis.cancel()
-        assert synthesis.join(SOON)
-    assert engine.asked == []
+def test_cancel_ends_one_that_waits_for_the_engine_at_once() -> None:
+    engine = ScriptedEngine(gate=threading.Event())
+    assert engine.gate is not None
+    loaded = LoadedEngine(engine)
+    speaking, waiting = (Synthesis(loaded, text, MANNER, chunk_frames=100) for text in "ab")
+    speaking.start()
+    next_chunk(speaking)
+    waiting.start()
+    waiting.cancel()
+    assert waiting.done, "while the engine is busy"
+    assert waiting.join(0.0)
+    engine.gate.set()
+    chunks_of(speaking)
+    assert [text for text, _, _ in engine.asked] == ["a"]
 
 
-def test_two_take_turns_with_one_engine(espeak: EspeakEngine) -> None:
-    talker = LoadedEngine(espeak)
-    both = [Synthesis(talker, TEXT, MANNER) for _ in range(2)]
-    for synthesis in both:
+@dataclass
+class SoloEngine:
+    """An engine that counts how many texts it speaks at the same time, each for a moment."""
+
+    streams: bool
+    sample_rate: int = 1000
+    default_voice: str = "any"
+    active: int = 0
+    most: int = 0
+    asked: list[str] = field(default_factory=list)
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+    def voices(self) -> Sequence[Voice]:
+        return [Voice("any", "en")]
+
+    def find_voice(self, name: str) -> str:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        assert (voice, prosody) == ("any", NORMAL)
+        self.asked.append(text)
+        with self.counting:
+            self.active += 1
+            self.most = max(self.most, self.active)
+        try:
+            for _ in range(20):
+                time.sleep(0.0005)  # others would come in between
+                yield Block(np.full(10, 1000, np.int16))
+        finally:
+            with self.counting:
+                self.active -= 1
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_an_engine_speaks_one_text_at_a_time_in_the_order_in_which_they_came(
+    streams: bool,
+) -> None:
+    engine = SoloEngine(streams)
+    loaded = LoadedEngine(engine)
+    texts = [f"This is text {number}. It has two sentences." for number in range(4)]
+    manner = SynthesisOptions("any", segmentation="sentence")
+    all_of_them = [Synthesis(loaded, text, manner) for text in texts]
+    for synthesis in all_of_them:
         synthesis.start()
-    first, second = (pcm_of(chunks_of(synthesis)) for synthesis in both)
-    np.testing.assert_array_equal(first, second)
+    for synthesis in all_of_them:
+        chunks_of(synthesis)
+    assert engine.most == 1
+    assert "".join(engine.asked) == "".join(texts)
+
+
+def test_a_text_that_is_still_being_written_does_not_hold_the_engine() -> None:
+    engine = Reader()
+    loaded = LoadedEngine(engine)
+    stream = TextStream(PATIENCE)
+    streamed = Synthesis(loaded, stream, SynthesisOptions("any"))
+    streamed.start()
+    stream.feed("One, ")
+    while not streamed.starved:
+        streamed.wait(0.001)
+    chunks_of_another = spoken(Synthesis(loaded, "Two.", SynthesisOptions("any")))
+    assert len(pcm_of(chunks_of_another))
+    stream.feed("three.")
+    stream.end()
+    chunks_of(streamed)
+    assert engine.asked == ["One,", "Two.", " three."]
+
+
+def test_an_earlier_text_goes_first_whenever_it_can_go_on() -> None:
+    """A later one is made while the earlier one waits for text, but does not delay it."""
+    engine = Reader()
+    loaded = LoadedEngine(engine)
+    stream = TextStream(PATIENCE)
+    manner = SynthesisOptions("any", segmentation="sentence")
+    first = Synthesis(loaded, stream, manner)
+    first.start()
+    while not first.starved:
+        first.wait(0.001)
+    at_the_gate, gate = threading.Event(), threading.Event()
+
+    def feed_in_between(text: str) -> None:
+        if text.startswith("Later one."):
+            at_the_gate.set()
+            assert gate.wait(SOON)
+
+    engine.on_text = feed_in_between
+    later = Synthesis(loaded, "Later one. " + "Much, much later one is this. " * 3, manner)
+    later.start()
+    assert at_the_gate.wait(SOON)
+    stream.feed("Sooner than that. ")
+    stream.end()
+    gate.set()
+    chunks_of(first)
+    chunks_of(later)
+    assert engine.asked[0].startswith("Later one.")
+    assert engine.asked[1].strip() == "Sooner than that."
+
+
+def test_the_thread_of_an_engine_ends_with_it() -> None:
+    engine = ScriptedEngine(endless=True)
+    loaded = LoadedEngine(engine, "scripted")
+    assert "engine scripted" not in {thread.name for thread in threading.enumerate()}
+    synthesis = Synthesis(loaded, "text", MANNER, chunk_frames=100, ahead_seconds=1.0)
+    synthesis.start()
+    next_chunk(synthesis)
+    assert "engine scripted" in {thread.name for thread in threading.enumerate()}
+    synthesis.cancel()
+    assert loaded.close(SOON)
+    assert "engine scripted" not in {thread.name for thread in threading.enumerate()}
+    after = Synthesis(loaded, "text", MANNER)
+    assert spoken(after) == []
+    assert str(after.error) == "engine 'scripted' was closed"
+
+
+def test_a_forgotten_engine_leaves_no_thread() -> None:
+    spoken(Synthesis(LoadedEngine(ScriptedEngine(), "forgotten"), "text", MANNER))
+    gc.collect()
+    deadline = time.monotonic() + SOON
+    while "engine forgotten" in {thread.name for thread in threading.enumerate()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 @pytest.mark.parametrize(
@@ -273,22 +399,23 @@ def test_a_clause_is_spoken_before_the_text_ends(espeak: EspeakEngine) -> None:
     assert synthesis.heard_text(synthesis.frames) == "The first clause, and the second."
 
 
-def test_it_is_told_that_a_starved_text_goes_on() -> None:
+def test_it_is_signalled_that_a_starved_text_goes_on() -> None:
     changed = threading.Event()
-    engine = ScriptedEngine()
-    lock = threading.Lock()
     stream = TextStream(PATIENCE)
-    synthesis = Synthesis(LoadedEngine(engine, lock=lock), stream, MANNER, on_change=changed.set)
+    engine = ScriptedEngine()
+    synthesis = Synthesis(LoadedEngine(engine), stream, MANNER, on_change=changed.set)
     synthesis.start()
     stream.feed("One, ")
     while len(next_chunk(synthesis).pcm):
         pass
+    engine.gate = threading.Event()
+    engine.blocks = [Block(np.empty(0, np.int16))]
     changed.clear()
-    with lock:
-        stream.feed("two, ")
-        assert changed.wait(SOON)
-        assert not synthesis.starved
+    stream.feed("two, ")
+    assert changed.wait(SOON), "before the engine has made any of it"
+    assert not synthesis.starved
     synthesis.cancel()
+    engine.gate.set()
     assert synthesis.join(SOON)
 
 
@@ -308,6 +435,8 @@ class Reader:
     silence: int = 100
     asked: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    on_text: Callable[[str], None] = lambda _: None
+    is_hanging: threading.Event = field(default_factory=threading.Event)
 
     def load(self) -> None:
         raise NotImplementedError
@@ -324,10 +453,12 @@ class Reader:
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
         assert voice
         self.asked.append(text)
+        self.on_text(text)
         yield Block(np.zeros(self.silence, np.int16))
         for word in text.split():
             if self.fails_at == len(self.words):
                 if self.hangs is not None:
+                    self.is_hanging.set()
                     self.hangs.wait(SOON)
                 raise EngineError("it broke")
             self.words.append(word)
@@ -414,7 +545,7 @@ def test_a_streamed_text_is_cut_into_segments_too() -> None:
     assert synthesis.heard_text(synthesis.frames) == stream.text
 
 
-def relieved_by(talker: LoadedEngine | None, failures: list[str]) -> FailOver:
+def fail_over_to(talker: LoadedEngine | None, failures: list[str]) -> FailOver:
     def fail_over(
         _: LoadedEngine, error: EngineError
     ) -> tuple[LoadedEngine, SynthesisOptions] | None:
@@ -447,7 +578,7 @@ def test_another_engine_goes_on_and_no_word_is_lost(
         source,
         MANNER,
         chunk_frames=data.draw(st.sampled_from([10, 64, 4096])),
-        fail_over=relieved_by(LoadedEngine(second), failures),
+        fail_over=fail_over_to(LoadedEngine(second), failures),
     )
     chunks = spoken(synthesis)
     starts = [sum(len(chunk.pcm) for chunk in chunks[:index]) for index in range(len(chunks))]
@@ -472,7 +603,7 @@ def test_what_was_not_taken_of_a_segment_is_not_heard_twice() -> None:
         LoadedEngine(first),
         text,
         SynthesisOptions("any", segmentation="sentence"),
-        fail_over=relieved_by(LoadedEngine(second), []),
+        fail_over=fail_over_to(LoadedEngine(second), []),
     )
     chunks = spoken(synthesis)
     assert second.asked == ["Three four five six."]
@@ -484,17 +615,20 @@ def test_an_engine_that_hangs_is_left_and_another_goes_on() -> None:
     first, second = Reader(fails_at=4, hangs=threading.Event()), Reader(streams=True)
     text = "One, and two. Three four five six."
     failures: list[str] = []
+    hanging = LoadedEngine(first)
     synthesis = Synthesis(
-        LoadedEngine(first),
+        hanging,
         text,
         SynthesisOptions("any", segmentation="sentence"),
         chunk_frames=50,
-        fail_over=relieved_by(LoadedEngine(second), failures),
+        fail_over=fail_over_to(LoadedEngine(second), failures),
     )
     synthesis.start()
     next_chunk(synthesis)
-    while len(first.words) < 4:
-        synthesis.wait(0.01)
+    assert first.is_hanging.wait(SOON)
+    assert synthesis.abandon_engine(EngineError("it was not abandoned"))
+    assert failures == []
+    hanging.abandon()
     assert synthesis.abandon_engine(EngineError("it hangs"))
     chunks = chunks_of(synthesis)
     assert second.asked == ["Three four five six."]
@@ -513,7 +647,7 @@ def test_an_engine_that_hangs_is_left_and_another_goes_on() -> None:
 def test_without_anybody_to_go_on_an_error_is_an_error() -> None:
     failures: list[str] = []
     synthesis = Synthesis(
-        LoadedEngine(Reader(fails_at=1)), "One two.", MANNER, fail_over=relieved_by(None, failures)
+        LoadedEngine(Reader(fails_at=1)), "One two.", MANNER, fail_over=fail_over_to(None, failures)
     )
     spoken(synthesis)
     assert str(synthesis.error) == "it broke"
@@ -522,18 +656,47 @@ def test_without_anybody_to_go_on_an_error_is_an_error() -> None:
     assert failures == ["it broke"]
 
 
-def test_one_that_waits_for_an_engine_that_was_left_is_relieved_too() -> None:
-    talker, second = LoadedEngine(Reader(), "reader"), Reader(streams=True)
+def test_one_that_waits_for_an_engine_that_hangs_fails_over_too() -> None:
+    hangs = threading.Event()
+    first, second = Reader(fails_at=0, hangs=hangs), Reader(streams=True)
+    loaded = LoadedEngine(first, "reader")
     failures: list[str] = []
-    synthesis = Synthesis(
-        talker, "One two.", MANNER, fail_over=relieved_by(LoadedEngine(second), failures)
-    )
-    with talker.lock:
-        synthesis.start()
-        talker.abandoned.set()
-        chunks_of(synthesis)
+    fail_over = fail_over_to(LoadedEngine(second), failures)
+    hanging = Synthesis(loaded, "Zero.", MANNER, fail_over=fail_over)
+    waiting = Synthesis(loaded, "One two.", MANNER, fail_over=fail_over)
+    hanging.start()
+    assert first.is_hanging.wait(SOON)
+    waiting.start()
+    loaded.abandon()
+    chunks_of(waiting)
     assert failures == ["engine 'reader' hangs"]
     assert second.asked == ["One two."]
+    later = Synthesis(loaded, "Three.", MANNER, fail_over=fail_over)
+    assert len(pcm_of(spoken(later)))
+    assert second.asked == ["One two.", "Three."]
+    hangs.set()
+    chunks_of(hanging)
+    assert loaded.worker.join(SOON)
+
+
+def test_an_utterance_waits_for_an_engine_that_is_being_loaded() -> None:
+    engine = Reader()
+    stand_in, loaded = LoadedEngine(Reader(), is_loading=True), LoadedEngine(engine)
+    waiting, cancelled = (
+        Synthesis(stand_in, "One two.", MANNER, fail_over=fail_over_to(loaded, []))
+        for _ in range(2)
+    )
+    for synthesis in (waiting, cancelled):
+        synthesis.start()
+        assert synthesis.starved
+        assert not synthesis.wait(0.01)
+    cancelled.cancel()
+    assert cancelled.done
+    stand_in.worker.close(EngineError("it was loaded"))
+    assert len(pcm_of(chunks_of(waiting)))
+    assert waiting.engine is loaded
+    assert not waiting.starved
+    assert engine.asked == ["One two."]
 
 
 def test_a_text_that_is_not_fed_any_more_ends() -> None:
@@ -586,7 +749,7 @@ def test_traditionally_nothing_is_given_before_all_is_made() -> None:
 
 def test_both_ways_give_the_same_samples(espeak: EspeakEngine) -> None:
     streamed, whole = (
-        list(samples_of(Synthesis(LoadedEngine(espeak), TEXT, MANNER, streaming=streaming)))
+        list(stream_pcm(Synthesis(LoadedEngine(espeak), TEXT, MANNER, streaming=streaming)))
         for streaming in (True, False)
     )
     assert [pcm.tobytes() for pcm in streamed] == [pcm.tobytes() for pcm in whole]

@@ -18,6 +18,8 @@ from support.fallible import Control
 from support.ros import SUCCEEDED, Observer, running
 from support.sound import no_server_env
 
+from k2so_tts.synthesis.phrase_cache import PhraseCache
+
 DISK_BYTES = 128 << 10
 TEXT = "This is what the disk has no room for, and it is spoken all the same."
 DEMO = Path(__file__).parents[2] / "tools" / "demo.py"
@@ -56,7 +58,7 @@ def test_speech_goes_on_where_phrases_can_not_be_kept(
         "PYTHONPATH": os.pathsep.join([*control.paths, os.environ["PYTHONPATH"]]),
         "XDG_CACHE_HOME": str(disk),
     }
-    phrases = disk / "k2so_tts" / "phrases.sqlite"
+    phrases = disk / "k2so_tts" / PhraseCache().path.name
     server: dict[str, Any] = {"engine": "fallible", "fallible.folder": control.folder}
     with running("audio_player", device="null"), running("speak_server", env, **server):
         observer.wait_for_nodes()
@@ -120,7 +122,7 @@ def test_the_demo_says_that_its_file_is_not_whole(disk: Path, tmp_path: Path) ->
     assert demo.returncode == 1
     assert "device 'wav:demo.wav': No space left on device" in demo.stderr
     assert "What was heard is in" not in demo.stdout
-    assert "demo.wav is not whole" in demo.stdout
+    assert "demo.wav is incomplete" in demo.stdout
     check_beginning(disk / "demo.wav")
 
 

@@ -186,7 +186,7 @@ def test_after_garbage_the_next_text_is_spoken() -> None:
         garbage: Any
         for garbage in ([], {}, {"text": 5, "voice": [], "rate": "x", "pitch": None}):
             with pytest.raises(EngineError):
-                list(engine._process.ask(garbage))
+                list(engine._worker.ask(garbage))
         assert sum(len(block.pcm) for block in engine.synthesise("hello", "en-us", NORMAL)) > 0
     finally:
         engine.close()

@@ -38,14 +38,9 @@ from k2so_tts.engines import (
     streams,
 )
 from k2so_tts.engines.coqui.engine import CoquiEngine
-from k2so_tts.engines.coqui.models import (
-    Vits,
-    _Half,
-    _Int8,
-    _replace_matrices,
-    decoder_reach,
-    load_files,
-)
+from k2so_tts.engines.coqui.models import load_files
+from k2so_tts.engines.coqui.quantization import Fp16Matrix, Int8Matrix, replace_matrices
+from k2so_tts.engines.coqui.torch_vits import Vits, decoder_field
 from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
@@ -149,7 +144,7 @@ def test_no_more_is_computed_for_a_block_than_it_depends_on(
     model = make(SHAPES[shape])
     library = Synthesizer(tts_checkpoint=model / "model.pth", tts_config_path=model / "config.json")
     decoder = library.tts_model.waveform_decoder.double()
-    reach = decoder_reach(decoder)
+    field = decoder_field(decoder)
     hop = int(np.prod([up.stride[0] for up in decoder.ups]))
     channels = library.tts_model.args.hidden_channels
     frames, changed = 80, 40
@@ -160,9 +155,9 @@ def test_no_more_is_computed_for_a_block_than_it_depends_on(
         latent[:, :, changed] += 100.0
         after = decoder(latent, g=speaker)[0, 0]
     differs = (before != after)[: frames * hop].reshape(frames, hop).any(dim=1).nonzero()
-    assert differs.min() >= changed - reach.right
-    assert differs.max() <= changed + reach.left
-    assert differs.max() - differs.min() >= reach.left + reach.right - 1
+    assert differs.min() >= changed - field.right
+    assert differs.max() <= changed + field.left
+    assert differs.max() - differs.min() >= field.left + field.right - 1
 
 
 def test_the_first_block_is_a_chunk_and_closing_stops_the_work(vits: CoquiEngine) -> None:
@@ -347,7 +342,7 @@ class Nothing(torch.nn.Module):  # type: ignore[misc] # torch comes without type
         return given.new_zeros(*given.shape[:-1], self._channels)
 
 
-@pytest.mark.parametrize(("smaller", "share"), [(_Int8, 0.06), (_Half, 0.002)])
+@pytest.mark.parametrize(("smaller", "share"), [(Int8Matrix, 0.06), (Fp16Matrix, 0.002)])
 def test_fewer_bits_change_little_of_what_the_matrices_of_xtts_do(
     make: Callable[..., Path], smaller: Callable[[Conv1D], torch.nn.Module], share: float
 ) -> None:
@@ -359,7 +354,7 @@ def test_fewer_bits_change_little_of_what_the_matrices_of_xtts_do(
         for layer in xtts.gpt.gpt.modules():
             if isinstance(layer, Conv1D):
                 layer.weight.data *= 6  # they do next to nothing otherwise
-        _replace_matrices(xtts.gpt.gpt, replacement)
+        replace_matrices(xtts.gpt.gpt, replacement)
         return say_codes(xtts, 60)
 
     exact = sound(lambda layer: layer)

@@ -108,6 +108,30 @@ def test_voices_are_looked_up_when_they_are_there(observer: Observer, control: C
         assert voices == ["brumm", "hum", "brumm", "brumm", "brumm"]
 
 
+def test_a_goal_that_is_accepted_as_its_engine_becomes_ready_is_spoken(
+    observer: Observer, control: Control
+) -> None:
+    """Its language, which the engine does not know, is looked up once, just before that."""
+    patch = f"""
+import pathlib, time
+from k2so_tts.ros.voice_selection import VoiceSelector
+look_up = VoiceSelector.voice_for
+def voice_for(self, language):
+    voice = look_up(self, language)
+    pathlib.Path({control.folder!r}, "loading").unlink(missing_ok=True)
+    while self.supervisor.state != "ready":
+        time.sleep(0.001)
+    return voice
+VoiceSelector.voice_for = voice_for
+"""
+    control.set("loading")
+    with robot(observer, control, patch=patch):
+        wait_for(observer, engine_state="loading")
+        goal = observer.say("Hi.", language="xx-nope")
+        assert (goal.status, goal.text) == (SUCCEEDED, "Hi.")
+        wait_for(observer, engine_state="ready", goals_waiting="0")
+
+
 def test_a_voice_that_the_engine_has_not_is_told_once_it_is_loaded(
     observer: Observer, control: Control
 ) -> None:
@@ -143,7 +167,7 @@ def test_the_fallback_goes_on_in_mid_text(observer: Observer, control: Control, 
     said = {"raise": "lost its voice", "crash": "ZeroDivisionError", "stall": "stalled"}[fault]
     with robot(observer, control, cut_at="sentence", engine_timeout=1.0) as server:
         wait_for(observer, engine_state="ready")
-        threads = server.num_threads()
+        threads = server.num_threads()  # no engine has spoken yet
         control.set("fault", f"{fault}:second")
         goal = observer.say(TEXT)
         assert (goal.status, goal.text) == (SUCCEEDED, TEXT)
@@ -161,7 +185,8 @@ def test_the_fallback_goes_on_in_mid_text(observer: Observer, control: Control, 
         assert texts(control).endswith(TEXT)
         assert told(observer, said) == 1
         assert control.log.count("load") == (2 if fault == "stall" else 1)
-        assert server.num_threads() <= threads + 1 + (fault == "stall")
+        workers = 2 + (fault == "stall")  # one for each engine, and the one that hangs
+        assert server.num_threads() <= threads + workers
 
 
 def check_contiguous(observer: Observer) -> None:
@@ -227,7 +252,7 @@ def test_the_node_ends_while_its_engine_is_being_loaded(
         server.send_signal(signal.SIGINT)
         began = time.monotonic()
         server.wait(TIMEOUT)
-        assert time.monotonic() - began < 4.0
+        assert time.monotonic() - began < 10.0
 
 
 @pytest.mark.parametrize(

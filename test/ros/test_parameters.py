@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import yaml
 
 from k2so_tts.engines import UnknownVoice, engine_options
-from k2so_tts.ros import audio_player, server_parameters
+from k2so_tts.ros import player_parameters, server_parameters
 from k2so_tts.ros.voice_selection import VoiceSelector
 from k2so_tts.settings import Setting, SettingError
 
@@ -20,7 +19,7 @@ NODES = {
         *engine_options("coqui").values(),
         *engine_options("piper").values(),
     ),
-    "audio_player": audio_player.PARAMETERS,
+    "audio_player": player_parameters.PARAMETERS,
 }
 ALL = [
     pytest.param(parameter, id=f"{node}.{parameter.name}")
@@ -28,68 +27,6 @@ ALL = [
     for parameter in parameters
 ]
 FILE = Path(__file__).parents[2] / "config" / "k2so_tts.yaml"
-
-GAIN = Setting("gain", 0.5, "A gain.", 0.0, 1.0)
-COUNT = Setting("count", 3, "A count.", 1, 5)
-MODE = Setting("mode", "a", "A mode.", choices=("a", "b"))
-NAME = Setting("name", "", "A name.")
-FLAG = Setting("flag", False, "A flag.")
-
-
-@pytest.mark.parametrize(
-    ("parameter", "value"),
-    [
-        (GAIN, 0.0),
-        (GAIN, 1.0),
-        (GAIN, 1),
-        (COUNT, 1),
-        (COUNT, 5),
-        (MODE, "b"),
-        (NAME, ""),
-        (NAME, "anything"),
-        (FLAG, True),
-    ],
-)
-def test_what_is_allowed_comes_back_in_the_right_type(parameter: Setting, value: Any) -> None:
-    checked = parameter.check(value)
-    assert checked == value
-    assert type(checked) is type(parameter.default)
-
-
-def test_a_number_is_a_name_too() -> None:
-    assert NAME.check(5) == "5"
-
-
-@pytest.mark.parametrize(
-    ("parameter", "value", "allowed"),
-    [
-        (GAIN, -0.1, "a number from 0 to 1"),
-        (GAIN, 1.1, "a number from 0 to 1"),
-        (GAIN, math.nan, "a number from 0 to 1"),
-        (GAIN, math.inf, "a number from 0 to 1"),
-        (GAIN, "0.5", "a number from 0 to 1"),
-        (GAIN, True, "a number from 0 to 1"),
-        (GAIN, None, "a number from 0 to 1"),
-        (COUNT, 0, "a whole number from 1 to 5"),
-        (COUNT, 6, "a whole number from 1 to 5"),
-        (COUNT, 3.0, "a whole number from 1 to 5"),
-        (COUNT, True, "a whole number from 1 to 5"),
-        (COUNT, [3], "a whole number from 1 to 5"),
-        (MODE, "c", "a | b"),
-        (MODE, "", "a | b"),
-        (MODE, 1, "a | b"),
-        (NAME, 1.5, "a string"),
-        (NAME, None, "a string"),
-        (FLAG, 1, "true or false"),
-        (FLAG, "true", "true or false"),
-    ],
-)
-def test_what_is_not_allowed_is_said_in_one_line(
-    parameter: Setting, value: Any, allowed: str
-) -> None:
-    with pytest.raises(SettingError) as raised:
-        parameter.check(value)
-    assert str(raised.value) == f"parameter '{parameter.name}' is {value!r}; allowed: {allowed}"
 
 
 @pytest.mark.parametrize("parameter", ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 
 from k2so_tts.audio import CHUNK_FRAMES, Block, Mark, Pcm
 from k2so_tts.engines import EngineError, Prosody
-from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField, parts, to_pcm
+from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField, decode_windows, to_pcm
 from k2so_tts.engines.toolkit.disk_cache import cached_arrays, cached_directory
-from k2so_tts.engines.toolkit.long_text import pieces, speak_pieces, stretch_for
+from k2so_tts.engines.toolkit.long_text import speak_pieces, split_text, stretch_for
 
 RATE = 22050
 
@@ -79,7 +80,7 @@ def test_the_reach_is_what_a_sample_depends_on(
 def test_parts_cover_every_frame_once_with_its_context(
     frames: int, left: int, right: int, frame_samples: int
 ) -> None:
-    found = list(parts(frames, ReceptiveField(left, right), frame_samples))
+    found = list(decode_windows(frames, ReceptiveField(left, right), frame_samples))
     assert [part.start for part in found] == [0, *(part.end for part in found[:-1])]
     assert found[-1].end == frames
     for part in found:
@@ -96,7 +97,7 @@ def test_samples_are_rounded_and_clipped() -> None:
 
 @given(st.text(alphabet="ab .", max_size=200), st.integers(1, 40))
 def test_pieces_joined_are_the_text(text: str, longest: int) -> None:
-    found = list(pieces(text, longest))
+    found = list(split_text(text, longest))
     assert "".join(piece for _, piece in found) == text
     assert [start for start, _ in found] == [
         sum(len(piece) for _, piece in found[:index]) for index in range(len(found))
@@ -105,8 +106,8 @@ def test_pieces_joined_are_the_text(text: str, longest: int) -> None:
 
 
 def test_pieces_are_cut_between_words() -> None:
-    assert [piece for _, piece in pieces("one two three", 8)] == ["one two", " three"]
-    assert [piece for _, piece in pieces("unbroken", 3)] == ["unb", "rok", "en"]
+    assert [piece for _, piece in split_text("one two three", 8)] == ["one two", " three"]
+    assert [piece for _, piece in split_text("unbroken", 3)] == ["unb", "rok", "en"]
 
 
 def test_each_piece_ends_with_a_mark() -> None:
@@ -218,3 +219,31 @@ def test_a_directory_that_is_not_made_whole_does_not_appear(cache: Path) -> None
     with pytest.raises(EngineError, match="in the middle"):
         cached_directory("a/b", fail, read_content)
     assert list((cache / "a").iterdir()) == []
+
+
+def test_a_directory_that_can_not_be_put_in_place_is_an_error(cache: Path) -> None:
+    def make(directory: Path) -> None:
+        (directory / "file").write_text("content")
+        (cache / "a" / "b").write_text("a file of the same name")
+
+    with pytest.raises(NotADirectoryError):
+        cached_directory("a/b", make, read_content)
+
+
+def test_a_directory_that_another_process_has_made_meanwhile_is_used(cache: Path) -> None:
+    def make(directory: Path) -> None:
+        (directory / "file").write_text("content of ours")
+        (cache / "a" / "b").mkdir()
+        (cache / "a" / "b" / "file").write_text("content of theirs")
+
+    assert cached_directory("a/b", make, read_content) == "content of theirs"
+
+
+def test_the_directories_that_were_used_last_are_kept(cache: Path) -> None:
+    made: list[str] = []
+    for moment, name in enumerate(["one", "two", "three", "one", "four"]):
+        cached_directory(f"a/{name}", fingerprint(made), read_content, keep=3)
+        if name != "four":
+            os.utime(cache / "a" / name, (moment, moment))
+    assert sorted(path.name for path in (cache / "a").iterdir()) == ["four", "one", "three"]
+    assert len(made) == 4

@@ -187,3 +187,42 @@ def test_who_waits_for_a_clause_is_woken(wake: Callable[[TextStream], None]) -> 
     thread.join(5)
     assert not thread.is_alive()
     assert found == [None if stream.cancelled else Segment(0, stream.text.rstrip())]
+
+
+def test_polling_gives_what_is_complete_and_does_not_wait() -> None:
+    stream = TextStream(PATIENCE)
+    assert stream.poll() is None
+    stream.feed("One, two")
+    assert stream.poll() == Segment(0, "One,")
+    finished = [stream.finished]
+    assert stream.poll() is None
+    stream.end()
+    finished.append(stream.finished)
+    assert stream.poll() == Segment(4, " two")
+    assert [*finished, stream.finished] == [False, False, True]
+    assert stream.poll() is None
+
+
+def test_a_polled_text_that_is_not_fed_any_more_ends() -> None:
+    now = 0.0
+    stream = TextStream(PATIENCE, clock=lambda: now)
+    stream.feed("One, two")
+    now = 4.0
+    assert stream.seconds_left() == PATIENCE - 4.0
+    now = PATIENCE + 1.0
+    assert stream.seconds_left() == 0.0
+    assert stream.poll() == Segment(0, "One,"), "what is complete is given before the text ends"
+    assert not stream.ended
+    assert stream.poll() == Segment(4, " two")
+    assert stream.finished
+
+
+def test_every_change_of_a_text_is_signalled() -> None:
+    changes: list[str] = []
+    stream = TextStream(PATIENCE)
+    stream.on_change = lambda: changes.append(stream.text)
+    stream.feed("One")
+    stream.feed(", two")
+    stream.end()
+    stream.cancel()
+    assert changes == ["One", "One, two", "One, two", "One, two"]

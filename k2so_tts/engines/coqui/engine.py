@@ -1,21 +1,18 @@
 """Coqui's neural voices: VITS, XTTS, and whatever else the library `coqui-tts` can load.
 
-How each kind of model speaks is in `coqui_models.py`, which `load` imports, and torch with it; a
-VITS that onnxruntime runs is in `vits_onnx.py`, without torch. Nothing of that is imported by
-importing this module.
+Models that run with torch are in `models.py`, a VITS that runs with onnxruntime in `vits_onnx.py`.
+`load` imports what it needs of these, importing this module does not.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 import logging
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,40 +26,24 @@ from k2so_tts.engines import (
     match_voice,
     require,
 )
+from k2so_tts.engines.coqui.model_files import VITS, checkpoint_of, config_of, kind_of
+from k2so_tts.engines.coqui.settings import LIBRARY_PREFIX, ONNX, OPTIONS, TORCH, check_runtime
+from k2so_tts.engines.coqui.speaker import Speaker
 from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.engines.toolkit.long_text import speak_pieces, stretch_for
 from k2so_tts.engines.toolkit.worker_client import python_environment
-from k2so_tts.settings import Setting, SettingError, paths_of
+from k2so_tts.settings import Setting, paths_of
 
 if TYPE_CHECKING:
-    from k2so_tts.engines.coqui.models import Model
+    from k2so_tts.engines.coqui.torch_model import TorchModel
     from k2so_tts.engines.coqui.vits_onnx import OnnxVits
 
-AUTO, CPU, CUDA = "auto", "cpu", "cuda"
-TORCH, ONNX = "torch", "onnx"
-NONE, INT8, FP16 = "none", "int8", "fp16"
-OWN = -1.0
 _INSTALL = (
     "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
     "torchcodec'; for runtime onnx also 'pip install onnx onnxruntime'"
 )
-_NAMED = "tts_models/"
-_CHECKPOINTS = ("model.pth", "model_file.pth", "checkpoint.pth", "best_model.pth")
-XTTS, VITS = "xtts", "vits"
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """Who speaks: a speaker of the model, or a cloned one, and in which of its languages."""
-
-    name: str
-    language: str = ""
-    clone: Any = None
-
-    def speaking(self, language: str) -> Speaker:
-        return replace(self, language=language)
 
 
 class CoquiEngine:
@@ -71,42 +52,15 @@ class CoquiEngine:
     Voices of a model that speaks several languages are named `<speaker>@<language>`.
     """
 
-    options: ClassVar[tuple[Setting, ...]] = (
-        Setting(
-            "model",
-            "",
-            "A model's .pth file or directory, or a name that coqui-tts knows.",
-            paths=True,
-            name_prefix=_NAMED,
-        ),
-        Setting("config_path", "", "The model's config.json; empty: beside the model.", paths=True),
-        Setting("vocoder_path", "", "A vocoder's .pth file, for spectrograms.", paths=True),
-        Setting("vocoder_config_path", "", "Its config.json; empty: beside it.", paths=True),
-        Setting("speaker_wav", "", "Recordings (a.wav:b.wav) of a voice to clone.", paths=True),
-        Setting("language", "", "The model's language for voices that name none; empty: its own."),
-        Setting(
-            "device", AUTO, "Where to compute; auto: on a GPU if any.", choices=(AUTO, CPU, CUDA)
-        ),
-        Setting("threads", 0, "Threads that compute on the CPU; 0: all cores.", 0, 256),
-        Setting("runtime", TORCH, "What computes; onnx: a VITS on the CPU.", choices=(TORCH, ONNX)),
-        Setting(
-            "quantization",
-            NONE,
-            "Numbers to compute with: int8 (VITS with runtime onnx, XTTS), fp16 (XTTS on a GPU).",
-            choices=(NONE, INT8, FP16),
-        ),
-        Setting("seed", -1, "Makes a text sound the same each time; -1: none.", -1, 2**31 - 1),
-        Setting("noise_scale", OWN, "Variation of sound (VITS); -1: the model's own.", OWN, 2.0),
-        Setting("noise_w", OWN, "Variation of rhythm (VITS); -1: the model's own.", OWN, 2.0),
-    )
+    options: ClassVar[tuple[Setting, ...]] = OPTIONS
     streams: ClassVar[bool] = False
 
     def __init__(self, **options: Any) -> None:
         self.sample_rate = 0
         self.default_voice = ""
         self._options = options
-        self._check_runtime()
-        self._model: Model | OnnxVits | None = None
+        check_runtime(options)
+        self._model: TorchModel | OnnxVits | None = None
         self._lock = threading.Lock()
         self._program: subprocess.Popen[str] | None = None
         self._is_closed = False
@@ -115,16 +69,16 @@ class CoquiEngine:
         self._voices: list[Voice] = []
 
     def load(self) -> None:
-        """Import the library, load the model, and have it speak once, unheard.
+        """Import the library, load the model, and warm it up.
 
         Raises:
             EngineUnavailable: the library or the model is missing, or the model can't be loaded.
         """
         try:
-            model: Model | OnnxVits = (
+            model: TorchModel | OnnxVits = (
                 self._open_onnx() if self._options["runtime"] == ONNX else self._open_torch()
             )
-            self._learn_voices(model)
+            self._list_voices(model)
             if self._language.startswith("en"):
                 _import_speller()
             self.sample_rate = model.sample_rate
@@ -140,9 +94,11 @@ class CoquiEngine:
         self._model = model
 
     def voices(self) -> Sequence[Voice]:
+        """The speakers of the model, each in each of its languages; a cloned voice first."""
         return self._voices
 
     def find_voice(self, name: str) -> str:
+        """The voice for a name, a speaker or a language tag. Raises `UnknownVoice`."""
         found = match_voice(self._voices, name)
         found = found or match_voice(self._voices, f"{name}@{self._language}")
         if found is None:
@@ -150,6 +106,7 @@ class CoquiEngine:
         return found
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        """Speak `text`, with a mark at the end of each piece of it. Raises `EngineError`."""
         model = self._model
         if model is None:
             raise EngineError("coqui is closed")
@@ -165,56 +122,43 @@ class CoquiEngine:
         yield from speak_pieces(text, model.longest, speak, stretch)
 
     def close(self) -> None:
+        """Release the model, and end a conversion; a text that is being spoken fails."""
         self._model = None
         with self._lock:
             self._is_closed = True
             if self._program is not None:
                 self._program.kill()
 
-    def _check_runtime(self) -> None:
-        """Raises `SettingError` for options that do not go together."""
-        if self._options["runtime"] == TORCH:
-            return
-        for name, refused, allowed in (
-            ("quantization", FP16, (NONE, INT8)),
-            ("device", CUDA, (AUTO, CPU)),
-        ):
-            if self._options[name] == refused:
-                raise SettingError(
-                    f"parameter 'coqui.{name}' is {refused!r}; allowed with coqui.runtime "
-                    f"{ONNX!r}: {' | '.join(allowed)}"
-                )
-
-    def _open_torch(self) -> Model:
+    def _open_torch(self) -> TorchModel:
         require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
         try:
-            from k2so_tts.engines.coqui import models as coqui_models
+            from k2so_tts.engines.coqui import models
         except ImportError as error:
             said = str(error).splitlines()[0]
             raise EngineUnavailable(f"coqui can't be used: {said}; {_INSTALL}") from error
-        device = coqui_models.choose_device(self._options["device"], self._options["threads"])
-        return coqui_models.wrap(self._load(device), self._options)
+        device = models.choose_device(self._options["device"], self._options["threads"])
+        return models.wrap(self._load(device), self._options)
 
     def _open_onnx(self) -> OnnxVits:
         require("coqui", ("TTS", "onnxruntime", "onnx"), _INSTALL)
         from k2so_tts.engines.coqui import vits_onnx
 
         name = self._model_name()
-        if name.startswith(_NAMED):
+        if name.startswith(LIBRARY_PREFIX):
             raise EngineUnavailable(
                 f"parameter 'coqui.model' is {name!r}; allowed with coqui.runtime {ONNX!r}: a file "
                 "or a directory (where the library keeps a model that it has downloaded)"
             )
         model = Path(name).expanduser()
-        config = self._config("config_path", model)
-        kind = _kind(config)
+        config = config_of(model, self._options["config_path"], "config_path")
+        kind = kind_of(config)
         if kind != VITS:
             raise EngineUnavailable(
                 f"parameter 'coqui.runtime' is {ONNX!r}; allowed for a model of the kind "
                 f"{kind!r}: {TORCH}"
             )
         return vits_onnx.open_voice(
-            _checkpoint(model, config), config, self._options, self._run_program
+            checkpoint_of(model, config), config, self._options, self._run_program
         )
 
     def _run_program(self, command: list[str]) -> None:
@@ -231,31 +175,30 @@ class CoquiEngine:
                 errors="replace",
                 env=python_environment(),
             )
-        _, said = self._program.communicate()
+        _, errors = self._program.communicate()
         if self._program.returncode != 0:
-            last = (said.strip().splitlines() or [f"exit code {self._program.returncode}"])[-1]
+            last = (errors.strip().splitlines() or [f"exit code {self._program.returncode}"])[-1]
             raise EngineUnavailable(f"coqui can't convert {self._options['model']!r}: {last}")
 
     def _load(self, device: str) -> Any:
-        """The library's synthesizer. Of a model given as a file or directory nothing is
-        downloaded.
-        """
-        from k2so_tts.engines.coqui import models as coqui_models
+        """The library's synthesizer; for a model in a file or directory nothing is downloaded."""
+        from k2so_tts.engines.coqui import models
 
         vocoder = self._options["vocoder_path"]
         vocoder_path = Path(vocoder).expanduser() if vocoder else None
-        vocoder_config = vocoder_path and self._config("vocoder_config_path", vocoder_path)
+        option = "vocoder_config_path"
+        vocoder_config = vocoder_path and config_of(vocoder_path, self._options[option], option)
         model = self._model_name()
-        if model.startswith(_NAMED):
-            return coqui_models.load_named(model, vocoder_path, vocoder_config, device)
+        if model.startswith(LIBRARY_PREFIX):
+            return models.load_named(model, vocoder_path, vocoder_config, device)
         path = Path(model).expanduser()
-        config = self._config("config_path", path)
-        return coqui_models.load_files(
-            _checkpoint(path, config), config, vocoder_path, vocoder_config, device
+        config = config_of(path, self._options["config_path"], "config_path")
+        return models.load_files(
+            checkpoint_of(path, config), config, vocoder_path, vocoder_config, device
         )
 
     def _model_name(self) -> str:
-        """What is set as the model: a path or a name."""
+        """The configured model, a path or a name. Raises `EngineUnavailable` if there is none."""
         model = str(self._options["model"])
         if not model:
             raise EngineUnavailable(
@@ -264,17 +207,8 @@ class CoquiEngine:
             )
         return model
 
-    def _config(self, option: str, model: Path) -> Path:
-        """The configuration of a model, given or beside it."""
-        if self._options[option]:
-            return Path(self._options[option]).expanduser()
-        beside = (model if model.is_dir() else model.parent) / "config.json"
-        if not beside.is_file():
-            raise EngineUnavailable(f"there is no {beside}: set coqui.{option}")
-        return beside
-
-    def _learn_voices(self, model: Model | OnnxVits) -> None:
-        """Every speaker in every language: a cloned one first, and the chosen language."""
+    def _list_voices(self, model: TorchModel | OnnxVits) -> None:
+        """Note every speaker in every language: a cloned voice and the chosen language first."""
         languages = model.languages
         wanted = str(self._options["language"])
         if wanted and len(languages) > 1 and wanted not in languages:
@@ -301,8 +235,9 @@ class CoquiEngine:
 
 
 def _import_speller() -> None:
-    """Import what coqui-tts spells English numbers with, as its first number would, but without
-    checks of types: typeguard takes two seconds to compile them into every function.
+    """Import what coqui-tts spells English numbers with, before the first number does.
+
+    Without typeguard, which would take two seconds to compile its checks into every function.
     """
     if "inflect" in sys.modules or importlib.util.find_spec("inflect") is None:
         return
@@ -312,20 +247,3 @@ def _import_speller() -> None:
 
     with mock.patch.object(typeguard, "typechecked", lambda function: function):
         importlib.import_module("inflect")
-
-
-def _checkpoint(path: Path, config: Path) -> Path:
-    """The file that holds the weights; an XTTS is its whole directory."""
-    if not path.is_dir():
-        return path
-    if _kind(config) == XTTS:
-        return path
-    for name in _CHECKPOINTS:
-        if (path / name).is_file():
-            return path / name
-    raise EngineUnavailable(f"{path} holds none of {', '.join(_CHECKPOINTS)}")
-
-
-def _kind(config: Path) -> str:
-    """What kind of model a configuration is of."""
-    return str(json.loads(config.read_text(encoding="utf-8")).get("model"))

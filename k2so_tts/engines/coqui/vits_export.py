@@ -1,7 +1,8 @@
-"""Takes a VITS of coqui-tts apart into ONNX graphs that run without torch (see `vits_onnx.py`).
+"""Converts a VITS of coqui-tts into ONNX graphs that run without torch (see `vits_onnx.py`).
 
-A program of its own: torch, which takes a gigabyte, is gone when it ends. Started as `python -m
-k2so_tts.engines.coqui.vits_export MODEL CONFIG QUANTIZATION DIRECTORY`, it fills the directory.
+A program of its own, so that torch, which takes a gigabyte, is gone when it ends. Started as
+`python -m k2so_tts.engines.coqui.vits_export MODEL CONFIG QUANTIZATION DIRECTORY`, it fills the
+directory.
 
 The graphs end where noise comes in, so that noise is an input: `text.onnx` gives the length of each
 token and the latent frames it stands for, `flow.onnx` and `decoder.onnx` turn those into samples.
@@ -30,8 +31,9 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from k2so_tts.engines.coqui.engine import INT8
-from k2so_tts.engines.coqui.models import Vits, decoder_reach, load_files
+from k2so_tts.engines.coqui.models import load_files
+from k2so_tts.engines.coqui.settings import INT8, MODELS_OWN
+from k2so_tts.engines.coqui.torch_vits import Vits, decoder_field
 from k2so_tts.engines.coqui.vits_onnx import (
     DECODER,
     DESCRIPTION,
@@ -49,7 +51,7 @@ _CALIBRATION = (
     "I am going to the kitchen, and I shall be back in five minutes!",
 )
 _CALIBRATION_FRAMES = 64
-_OWN = {"seed": 0, "noise_scale": -1.0, "noise_w": -1.0}
+_OPTIONS = {"seed": 0, "noise_scale": MODELS_OWN, "noise_w": MODELS_OWN}
 
 
 class _Text(torch.nn.Module):  # type: ignore[misc] # torch comes without types here
@@ -63,6 +65,7 @@ class _Text(torch.nn.Module):  # type: ignore[misc] # torch comes without types 
         self.vits = vits
 
     def forward(self, tokens: Any, noise: Any, speaker: Any = None, language: Any = None) -> Any:
+        """See the class."""
         vits = self.vits
         lengths = torch.ones_like(tokens).sum(1)
         hidden, means, log_scales, mask = vits.text_encoder(tokens, lengths, lang_emb=language)
@@ -84,6 +87,7 @@ class _Flow(torch.nn.Module):  # type: ignore[misc]
         self.flow = flow
 
     def forward(self, latent: Any, speaker: Any = None) -> Any:
+        """See the class."""
         return self.flow(latent, torch.ones_like(latent[:, :1]), g=speaker, reverse=True)
 
 
@@ -95,31 +99,33 @@ class _Decoder(torch.nn.Module):  # type: ignore[misc]
         self.decoder = decoder
 
     def forward(self, latent: Any, speaker: Any = None) -> Any:
+        """See the class."""
         return self.decoder(latent, g=speaker)
 
 
 class _Frames(CalibrationDataReader):  # type: ignore[misc]
-    """Inputs of the decoder, one after the other."""
+    """Gives inputs of the decoder, one after the other."""
 
     def __init__(self, inputs: Iterator[dict[str, NDArray[Any]]]) -> None:
         self._inputs = inputs
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
+        """The next inputs; None: there are no more."""
         return next(self._inputs, None)
 
 
 def export(model: Path, config: Path, quantization: str, directory: Path) -> None:
     """Fill `directory` with the graphs of a model and what else is needed to speak with it.
 
-    Raises `ValueError` for a model whose parts are put together in another way.
+    `quantization` is that of `settings`. Raises `ValueError` for a model of another structure.
     """
     synthesizer = load_files(model, config, None, None, "cpu")
-    own = Vits(synthesizer, _OWN)
+    voice = Vits(synthesizer, _OPTIONS)
     vits = synthesizer.tts_model.eval()
     if vits.args.encoder_sample_rate:
         raise ValueError("a VITS whose encoder has a sample rate of its own runs with torch only")
-    decoder = own.decoder
-    embeddings = _embeddings(vits, own)
+    decoder = voice.decoder
+    embeddings = _embeddings(vits, voice)
     np.savez(directory / EMBEDDINGS, allow_pickle=False, **embeddings)
     conditions = {name: torch.from_numpy(rows[:1, :, None]) for name, rows in embeddings.items()}
     speaker = {name: value for name, value in conditions.items() if name == "speaker"}
@@ -132,16 +138,16 @@ def export(model: Path, config: Path, quantization: str, directory: Path) -> Non
     )
     _export(_Flow(vits.flow), {"latent": latent, **speaker}, ["latent_out"], directory / FLOW)
     _export(_Decoder(decoder), {"latent": latent, **speaker}, ["samples"], directory / DECODER)
-    reach = decoder_reach(decoder)
+    field = decoder_field(decoder)
     description = {
-        "sample_rate": own.sample_rate,
-        "frame_samples": own.frame_samples,
-        "reach": [reach.left, reach.right],
+        "sample_rate": voice.sample_rate,
+        "frame_samples": voice.frame_samples,
+        "reach": [field.left, field.right],
         "length_scale": float(vits.length_scale),
         "noise_scale": float(vits.inference_noise_scale),
         "noise_w": float(vits.inference_noise_scale_dp),
-        "languages": own.languages,
-        "speakers": own.speakers,
+        "languages": voice.languages,
+        "speakers": voice.speakers,
         "tokenizer": _describe_tokenizer(vits.tokenizer),
     }
     (directory / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
@@ -149,24 +155,24 @@ def export(model: Path, config: Path, quantization: str, directory: Path) -> Non
         _quantize(directory)
 
 
-def _embeddings(vits: Any, own: Vits) -> dict[str, NDArray[np.float32]]:
-    """What stands for each speaker and each language, as far as there are any: one row each."""
+def _embeddings(vits: Any, voice: Vits) -> dict[str, NDArray[np.float32]]:
+    """The embeddings of the speakers and of the languages, as far as there are any: a row each."""
     found = {}
     with torch.inference_mode():
-        rows = [_speaker(vits, name) for name in own.speakers]
+        rows = [_speaker(vits, name) for name in voice.speakers]
         if rows and rows[0] is not None:
             found["speaker"] = torch.cat(rows).squeeze(-1).numpy()
         if vits.args.use_language_embedding:
-            numbers = [vits.language_manager.name_to_id[name] for name in own.languages]
+            numbers = [vits.language_manager.name_to_id[name] for name in voice.languages]
             found["language"] = vits.emb_l.weight[numbers].numpy()
     return found
 
 
 def _speaker(vits: Any, name: str) -> torch.Tensor | None:
-    """What the library conditions a model on for a speaker, shape (1, channels, 1)."""
+    """The embedding of a speaker that the library conditions a model on, shape (1, channels, 1)."""
     number, vector = vits._get_speaker_id_or_dvector(name)  # noqa: SLF001
-    known = {"speaker_ids": number, "d_vectors": vector}
-    return vits._get_speaker_conditioning(known, "emb_g", normalize_embedding=False)  # noqa: SLF001
+    speaker = {"speaker_ids": number, "d_vectors": vector}
+    return vits._get_speaker_conditioning(speaker, "emb_g", normalize_embedding=False)  # noqa: SLF001
 
 
 def _export(
@@ -188,7 +194,7 @@ def _export(
 
 
 def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
-    """All that it takes to turn a text into tokens as the library does."""
+    """All that turning a text into tokens as the library does takes."""
     characters = tokenizer.characters
     phonemizer = tokenizer.phonemizer
     several = getattr(phonemizer, "lang_to_phonemizer", {"": phonemizer} if phonemizer else {})
@@ -205,8 +211,8 @@ def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
 
 
 def _quantize(directory: Path) -> None:
-    """Put the convolutions of the decoder into 8 bits, for values that it meets when it speaks."""
-    voice = OnnxVits(directory, {**_OWN, "threads": 0})
+    """Quantize the convolutions of the decoder to 8 bits, for the values met in `_CALIBRATION`."""
+    voice = OnnxVits(directory, {**_OPTIONS, "threads": 0})
     prepared = directory / "prepared.onnx"
     quant_pre_process(directory / DECODER, prepared, skip_symbolic_shape=True)
     quantize_static(

@@ -1,7 +1,7 @@
-"""A VITS of coqui-tts that speaks with onnxruntime: no torch, a fifth of the memory.
+"""A VITS of coqui-tts that runs with onnxruntime: without torch, in a fifth of the memory.
 
-`vits_export.py` takes the model apart once, in a process of its own; what it makes is kept on disk.
-Texts become tokens by the library's own cleaners and phonemizers, imported without the rest of it.
+`vits_export.py` converts the model once, in a process of its own; the result is kept on disk. Texts
+become tokens by the library's own cleaners and phonemizers, imported without the rest of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k2so_tts.engines import EngineUnavailable
-from k2so_tts.engines.coqui.engine import Speaker
+from k2so_tts.engines.coqui.speaker import Speaker
 from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField, decode_in_blocks
 from k2so_tts.engines.toolkit.disk_cache import cached_directory, state_of
 from k2so_tts.engines.toolkit.onnx_session import open_session, run
@@ -30,18 +30,25 @@ from k2so_tts.engines.toolkit.onnx_session import open_session, run
 Samples = NDArray[np.float32]
 
 VERSION = 1
-"""Of what `vits_export.py` makes: what another version made is not used."""
+"""Of the files that `vits_export.py` makes: those of another version are not used."""
 TEXT, FLOW, DECODER = "text.onnx", "flow.onnx", "decoder.onnx"
 DESCRIPTION, EMBEDDINGS = "voice.json", "embeddings.npz"
 _BARE = ("TTS", "TTS.tts", "TTS.tts.utils", "TTS.tts.utils.text", "TTS.tts.utils.text.phonemizers")
-"""Packages of the library that import torch, and are nothing to the modules in them used here."""
+"""Packages of the library that import torch, which the modules used here do not need."""
+_KEPT_MODELS = 4
+"""So many converted models are kept, of 50 to 150 MB each: those that were used last."""
 
 
 class OnnxVits:
-    """Speaks with what `export` of `vits_export.py` has put into a directory."""
+    """Speaks with what `export` of `vits_export.py` has put into a directory.
+
+    `options` are those of the engine.
+    """
 
     longest = 250
+    """Characters that are spoken in one go: how long a cancel may have to wait."""
     has_rate = True
+    """It can speak faster and slower by itself."""
 
     def __init__(self, directory: Path, options: Mapping[str, Any]) -> None:
         self._description = json.loads((directory / DESCRIPTION).read_text(encoding="utf-8"))
@@ -57,7 +64,7 @@ class OnnxVits:
         }
         self._seed = int(options["seed"])
         self._random = np.random.default_rng()
-        self._reach = ReceptiveField(*self._description["reach"])
+        self._field = ReceptiveField(*self._description["reach"])
         self._frame_samples = int(self._description["frame_samples"])
         threads = options["threads"] or os.cpu_count() or 1
         self._text, self._flow, self._decoder = (
@@ -65,10 +72,11 @@ class OnnxVits:
         )
 
     def clone(self, _: Sequence[Path]) -> Any:
+        """Raises `EngineUnavailable`: it can't clone voices."""
         raise EngineUnavailable("coqui.speaker_wav is set: voices are cloned with runtime torch")
 
     def warm_up(self, speaker: Speaker) -> None:
-        """Speak a little: the first time is slow."""
+        """Speak a little, as the first time is slow."""
         for _ in self.speak("a.", speaker, 1.0):
             return
 
@@ -82,10 +90,10 @@ class OnnxVits:
         def decode(first: int, last: int) -> Samples:
             return run(self._decoder, {**inputs, "latent": latent[:, :, first:last]})[0].reshape(-1)
 
-        yield from decode_in_blocks(latent.shape[-1], self._reach, self._frame_samples, decode)
+        yield from decode_in_blocks(latent.shape[-1], self._field, self._frame_samples, decode)
 
     def decoder_inputs(self, texts: Sequence[str], frames: int) -> Iterator[dict[str, Any]]:
-        """What the decoder is given to speak some texts, at most so many latent frames of each."""
+        """The inputs of the decoder for some texts, at most so many latent frames of each."""
         speaker = self.speakers[0] if self.speakers else ""
         for text in texts:
             inputs = self._decoder_input(text, speaker, self.languages[0], 1.0)
@@ -97,22 +105,22 @@ class OnnxVits:
     def _decoder_input(
         self, text: str, speaker: str, language: str, rate: float
     ) -> dict[str, NDArray[Any]] | None:
-        """The latent frames of a text and who speaks them; None: it has none of the letters."""
+        """The latent frames of a text, and the conditions; None: it knows none of the letters."""
         tokens = self._tokenizer(text, language or self.languages[0])
         if len(tokens) <= 1:
             return None
         if self._seed >= 0:
             self._random = np.random.default_rng(self._seed)
-        given = self._condition(speaker, language)
+        inputs = self._condition(speaker, language)
         noise = self._noise((1, 2, len(tokens))) * np.float32(self._scales["noise_w"])
-        given |= {"tokens": np.array([tokens], np.int64), "noise": noise}
-        means, log_scales, log_frames = run(self._text, given)
+        inputs |= {"tokens": np.array([tokens], np.int64), "noise": noise}
+        means, log_scales, log_frames = run(self._text, inputs)
         length_scale = np.float32(self._description["length_scale"] / rate)
         frames = np.ceil(np.exp(log_frames[0, 0]) * length_scale).astype(np.int64)
         means, log_scales = (np.repeat(each, frames, axis=2) for each in (means, log_scales))
         noise = self._noise(means.shape) * np.float32(self._scales["noise_scale"])
-        (latent,) = run(self._flow, {**given, "latent": means + noise * np.exp(log_scales)})
-        return {**given, "latent": latent}
+        (latent,) = run(self._flow, {**inputs, "latent": means + noise * np.exp(log_scales)})
+        return {**inputs, "latent": latent}
 
     def _condition(self, speaker: str, language: str) -> dict[str, NDArray[Any]]:
         """The embeddings of a speaker and a language, shape (1, channels, 1) each."""
@@ -127,20 +135,23 @@ class OnnxVits:
 
 
 class Tokenizer:
-    """Turns texts into tokens as the library's does; `described` comes from `vits_export.py`."""
+    """Turns texts into tokens as the library does.
 
-    def __init__(self, described: Mapping[str, Any]) -> None:
-        self._table: dict[str, int] = described["table"]
-        self._blank: int | None = described["blank"]
-        self._ends: list[int] = described["ends"]
+    `description` comes from `vits_export.py`.
+    """
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        self._table: dict[str, int] = description["table"]
+        self._blank: int | None = description["blank"]
+        self._ends: list[int] = description["ends"]
         self._cleaner: Callable[..., str] | None = None
         with _bare_packages():
-            if described["cleaner"]:
+            if description["cleaner"]:
                 cleaners = importlib.import_module("TTS.tts.utils.text.cleaners")
-                self._cleaner = getattr(cleaners, described["cleaner"])
+                self._cleaner = getattr(cleaners, description["cleaner"])
             self._phonemizers = {
                 language: getattr(importlib.import_module(module), name)(spoken)
-                for language, (module, name, spoken) in described["phonemizers"].items()
+                for language, (module, name, spoken) in description["phonemizers"].items()
             }
 
     def __call__(self, text: str, language: str) -> list[int]:
@@ -160,7 +171,7 @@ class Tokenizer:
 
 @contextmanager
 def _bare_packages() -> Iterator[None]:
-    """Modules within `_BARE` are imported without running what their packages import."""
+    """Import modules in the packages `_BARE` without running these packages themselves."""
     if "TTS" in sys.modules:
         yield
         return
@@ -184,9 +195,10 @@ def _bare_packages() -> Iterator[None]:
 def open_voice(
     model: Path, config: Path, options: Mapping[str, Any], run_program: Callable[[list[str]], None]
 ) -> OnnxVits:
-    """The voice in a model's files, from the cache if it has been there before.
+    """The voice in a model's files, which are converted the first time.
 
     `run_program` runs a program until it ends, and raises `EngineUnavailable` when it fails.
+    Raises `OSError` where the result can't be kept.
     """
     quantization = options["quantization"]
 
@@ -196,4 +208,6 @@ def open_voice(
 
     states = [(str(path.resolve()), state_of(path)) for path in (model, config)]
     key = hashlib.sha256(repr((VERSION, quantization, states)).encode()).hexdigest()
-    return cached_directory(f"vits/{key}", make, lambda directory: OnnxVits(directory, options))
+    return cached_directory(
+        f"vits/{key}", make, lambda directory: OnnxVits(directory, options), keep=_KEPT_MODELS
+    )

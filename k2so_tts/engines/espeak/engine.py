@@ -1,7 +1,7 @@
-"""espeak-ng: the voice that works everywhere, a millisecond after it is asked.
+"""espeak-ng: an engine that runs everywhere and speaks within milliseconds.
 
-The library runs in a process of its own (see `espeak_process.py`), which is started by `load` and
-again when it has died. Text reaches it through a socket, never through a shell or an argument.
+The library runs in a process of its own (see `worker.py`), which is started by `load` and again
+when it has died. Text reaches it through a socket, never through a shell or an argument.
 """
 
 from __future__ import annotations
@@ -25,14 +25,18 @@ _START_SECONDS = 10.0
 
 
 class EspeakEngine:
-    """Speaks with espeak-ng's 100-odd languages and their variants (`de`, `en-us+f3`)."""
+    """Speaks with espeak-ng's 100-odd languages and their variants (`de`, `en-us+f3`).
+
+    `library` names the shared library. The worker is killed, and the text fails, when nothing comes
+    for `stall_seconds`.
+    """
 
     streams: ClassVar[bool] = True
     default_voice = "en-us"
 
     def __init__(self, library: str = LIBRARY, stall_seconds: float = STALL_SECONDS) -> None:
         self.sample_rate = 0
-        self._process = WorkerClient(
+        self._worker = WorkerClient(
             "espeak-ng",
             worker_command(worker.__name__, library),
             "install it with 'apt install espeak-ng'",
@@ -50,20 +54,22 @@ class EspeakEngine:
         Raises:
             EngineUnavailable: the library or its data is missing.
         """
-        self.sample_rate = int(json.loads(self._process.start()))
+        self.sample_rate = int(json.loads(self._worker.start()))
         request = {"voice": self.default_voice}
-        listed = next(body for kind, body in self._process.ask(request) if kind == b"R")
+        listed = next(body for kind, body in self._worker.ask(request) if kind == b"R")
         self._learn_voices(json.loads(listed))
 
     @property
     def pid(self) -> int | None:
         """The process that holds espeak-ng, if one is running."""
-        return self._process.pid
+        return self._worker.pid
 
     def voices(self) -> Sequence[Voice]:
+        """One voice for each language; none before `load`."""
         return self._voices
 
     def find_voice(self, name: str) -> str:
+        """The voice for a language tag, with or without a variant. Raises `UnknownVoice`."""
         base, plus, variant = name.partition("+")
         found = self._by_language.get(base.lower()) or match_voice(self._voices, base)
         if found is None:
@@ -73,6 +79,7 @@ class EspeakEngine:
         return found + plus + variant
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
+        """Speak `text`, with a mark at the end of each word. Raises `EngineError`."""
         name, plus, variant = voice.partition("+")
         request = {
             "text": text,
@@ -82,7 +89,7 @@ class EspeakEngine:
         }
         audio = bytearray()
         marks: list[Mark] = []
-        for kind, body in self._process.ask(request):
+        for kind, body in self._worker.ask(request):
             if kind == b"A":
                 audio += body
             elif kind == b"W":
@@ -93,7 +100,8 @@ class EspeakEngine:
                 marks.clear()
 
     def close(self) -> None:
-        self._process.close()
+        """End the process, from any thread; a text that is being spoken fails."""
+        self._worker.close()
 
     def _learn_voices(self, listed: dict[str, Any]) -> None:
         best: dict[str, tuple[int, str]] = {}

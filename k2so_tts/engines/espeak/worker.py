@@ -1,12 +1,12 @@
 """The worker process that holds espeak-ng: its licence (GPL-3), crashes and hangs stay in here.
 
-Started by `EspeakEngine` (see `toolkit.worker_client.worker_command`) with LIBRARY and FD, a Unix
-socket. It loads the library once, answers with one record, and then has a forked child wait for
-each connection that arrives over that socket: every text meets a fresh espeak-ng, because its
-output depends on what it said before and on how many voices it has loaded (in the end words are
-missing). The child has already loaded the voice that spoke last, so that no time is lost. It reads
-one request, streams its records, and exits. It dies when the connection closes or this process
-ends.
+Started by `EspeakEngine` (see `toolkit.worker_client.worker_command`) with LIBRARY and FD, its
+control socket. It loads the library once, answers with one record, and then forks a child for each
+connection that arrives there. Every text is spoken by a fresh espeak-ng, because its output depends
+on what it said before and on how many voices it has loaded (in the end words are missing). The
+child waits for its connection with the voice that spoke last loaded, so that no time is lost. It
+reads one request, streams its records, and exits. It dies when the connection closes or this
+process ends.
 
 Requests and records are those of `toolkit.worker_protocol`: `R` ready (the sample rate in Hz, or
 the voices, as JSON), `A` audio (int16), `W` a word mark, `X` an error (UTF-8), `.` the end.
@@ -28,8 +28,10 @@ from k2so_tts.engines.toolkit.time_stretch import TimeStretch
 from k2so_tts.engines.toolkit.worker_protocol import (
     MARK,
     PR_SET_PDEATHSIG,
+    next_connection,
     read_request,
     record,
+    report_error,
 )
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -40,8 +42,8 @@ _EVENT_END_OF_LIST, _EVENT_WORD, _EVENT_END = 0, 1, 5
 _BUFFER_MS = 60
 _NORMAL_WPM, _SLOWEST_WPM = 175, 80
 _CPU_SECONDS = 600
-_UNDISTURBED_SECONDS = 0.02
-"""Before the next child is made: forking would keep a core from the first sound of this one."""
+_FORK_DELAY_SECONDS = 0.02
+"""Before the next child is forked, which would compete with this one's first sound for a core."""
 
 
 class _EventId(ctypes.Union):
@@ -85,7 +87,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def _voices(lib: ctypes.CDLL, spec: Any) -> Iterator[tuple[list[tuple[int, str]], str]]:
-    """Languages, each with its priority (lower is better), and the identifier of each voice."""
+    """For each voice its languages, each with a priority (lower is better), and its identifier."""
     listed = lib.espeak_ListVoices(spec)
     index = 0
     while listed[index]:
@@ -109,13 +111,16 @@ def _list_voices(lib: ctypes.CDLL) -> bytes:
     return json.dumps({"voices": voices, "variants": variants}).encode()
 
 
-class _Sink:
-    """espeak-ng's callback: what it makes goes into a connection, until that is gone."""
+class _Sender:
+    """espeak-ng's callback: sends what it makes over a connection, until that is closed.
+
+    `scale` is the factor by which `stretch` makes the sound longer.
+    """
 
     def __init__(
         self, out: socket.socket, text: str, stretch: TimeStretch | None, scale: float
     ) -> None:
-        self.gone = False
+        self.is_closed = False
         self._out = out
         self._text = text
         self._stretch = stretch
@@ -130,17 +135,17 @@ class _Sink:
         try:
             self._out.sendall(records)
         except OSError:
-            self.gone = True
-        return int(self.gone)
+            self.is_closed = True
+        return int(self.is_closed)
 
     def _marks(self, events: Any) -> bytearray:
-        """A word is over where the next one, or the end of the clause, begins."""
+        """Marks for the words that have ended: where the next one or the clause's end begins."""
         records = bytearray()
         index = 0
         while (kind := events[index].type) != _EVENT_END_OF_LIST:
             event = events[index]
             start = event.text_position - 1
-            is_new = kind == _EVENT_WORD and not self._goes_on(start)
+            is_new = kind == _EVENT_WORD and not self._is_same_word(start)
             if self._word_end and (is_new or kind == _EVENT_END):
                 mark = MARK.pack(self._word_end, round(event.sample * self._scale))
                 records += record(b"W", mark)
@@ -150,9 +155,10 @@ class _Sink:
             index += 1
         return records
 
-    def _goes_on(self, start: int) -> bool:
-        """What is said next belongs to the word before: of the three words of 3.14, the second and
-        the third are said to be at the space after it.
+    def _is_same_word(self, start: int) -> bool:
+        """Whether what begins at `start` still belongs to the word before.
+
+        espeak-ng reports the second and third word of 3.14 at the space after it.
         """
         return start < self._word_end or self._text[start : start + 1].isspace()
 
@@ -166,14 +172,14 @@ def _speak(lib: ctypes.CDLL, rate: int, request: dict[str, Any], out: socket.soc
     lib.espeak_SetParameter(_RATE, max(wpm, _SLOWEST_WPM), 0)
     lib.espeak_SetParameter(_PITCH, min(99, round(50 * request["pitch"])), 0)
     text = request["text"]
-    sink = _Sink(out, text, stretch, _SLOWEST_WPM / wpm if stretch else 1.0)
-    callback = _CALLBACK(sink)
+    sender = _Sender(out, text, stretch, _SLOWEST_WPM / wpm if stretch else 1.0)
+    callback = _CALLBACK(sender)
     lib.espeak_SetSynthCallback(callback)
     utf8 = text.encode("utf-8")
     failed = lib.espeak_Synth(utf8, len(utf8) + 1, 0, 1, 0, _CHARS_UTF8_ENDPAUSE, None, None)
     if failed:
         raise ValueError(f"espeak-ng refused the text (error {failed})")
-    if stretch and not sink.gone:
+    if stretch and not sender.is_closed:
         out.sendall(record(b"A", stretch.flush()))
 
 
@@ -186,7 +192,7 @@ def _answer(lib: ctypes.CDLL, rate: int, request: dict[str, Any], out: socket.so
             out.sendall(record(b"R", _list_voices(lib)))
         out.sendall(record(b"."))
     except (ValueError, OSError) as error:
-        out.sendall(record(b"X", str(error).encode()))
+        report_error(out, error)
 
 
 def main(library: str, descriptor: str) -> None:
@@ -197,49 +203,56 @@ def main(library: str, descriptor: str) -> None:
     try:
         lib = ctypes.CDLL(library)
     except OSError as error:
-        control.sendall(record(b"X", str(error).encode()))
+        report_error(control, error)
         return
     rate = lib.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, _BUFFER_MS, None, _DONT_EXIT)
     if rate <= 0:
-        control.sendall(record(b"X", b"espeak-ng found no voice data (package espeak-ng-data)"))
+        report_error(control, "espeak-ng found no voice data (package espeak-ng-data)")
         return
     control.sendall(record(b"R", json.dumps(rate).encode()))
     voice = ""
-    while (asked := _fork_for_one(lib, rate, control, voice)) is not None:
-        voice = asked or voice
+    while (requested := _fork_for_one(lib, rate, control, voice)) is not None:
+        voice = requested or voice
 
 
 def _fork_for_one(lib: ctypes.CDLL, rate: int, control: socket.socket, voice: str) -> str | None:
-    """Have a child, which speaks with `voice` already, wait for the next connection.
+    """Fork a child that waits for the next connection, with `voice` loaded.
 
-    Returns which voice was asked for once there is one; None when the socket has closed.
+    Returns the voice of its request once there is one; None when the engine closed the socket.
     """
-    taken, tell = os.pipe()
+    read_end, write_end = os.pipe()
     if os.fork() == 0:
         try:
-            os.close(taken)
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if voice and lib.espeak_SetVoiceByName(voice.encode()) != 0:
-                voice = ""
-            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-            if descriptors:
-                control.close()
-                connection = socket.socket(fileno=descriptors[0])
-                request = {}
-                try:
-                    request = read_request(connection)
-                finally:
-                    os.write(tell, f"{request.get('voice', '')}\n".encode(errors="replace"))
-                    os.close(tell)
-                if request["voice"] == voice:
-                    request["voice"] = ""
-                _answer(lib, rate, request, connection)
+            os.close(read_end)
+            _serve_one(lib, rate, control, voice, write_end)
         except (OSError, EOFError):
             pass
         finally:
             os._exit(0)
-    os.close(tell)
-    with os.fdopen(taken, encoding="utf-8") as pipe:
+    os.close(write_end)
+    with os.fdopen(read_end, encoding="utf-8") as pipe:
         line = pipe.readline()
-    time.sleep(_UNDISTURBED_SECONDS)
+    time.sleep(_FORK_DELAY_SECONDS)
     return line.rstrip("\n") if line else None
+
+
+def _serve_one(
+    lib: ctypes.CDLL, rate: int, control: socket.socket, voice: str, report: int
+) -> None:
+    """Answer the next connection, after writing the voice of its request to the pipe `report`."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if voice and lib.espeak_SetVoiceByName(voice.encode()) != 0:
+        voice = ""
+    connection = next_connection(control)
+    if connection is None:
+        return
+    control.close()
+    request: dict[str, Any] = {}
+    try:
+        request = read_request(connection)
+    finally:
+        os.write(report, f"{request.get('voice', '')}\n".encode(errors="replace"))
+        os.close(report)
+    if request["voice"] == voice:
+        request["voice"] = ""
+    _answer(lib, rate, request, connection)

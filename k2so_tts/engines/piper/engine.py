@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +32,7 @@ from k2so_tts.engines.toolkit.program import ProgramRunner
 from k2so_tts.engines.toolkit.time_stretch import TimeStretch
 from k2so_tts.engines.toolkit.worker_client import WorkerClient, python_environment
 from k2so_tts.engines.toolkit.worker_protocol import MARK
+from k2so_tts.resampler import resampled
 from k2so_tts.settings import Setting, brief, paths_of
 
 _logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class PiperEngine:
         yield from (
             blocks
             if file.rate == self.sample_rate
-            else _resampled(blocks, file.rate, self.sample_rate)
+            else resampled(blocks, file.rate, self.sample_rate)
         )
 
     def close(self) -> None:
@@ -207,7 +207,7 @@ class PiperEngine:
             prepared = self._prepared[str(file.path)] = prepare(file, self._programs)
             if prepared.uncut:
                 self._warn(
-                    f"voice {file.name} is not streamed, each sentence is computed as a whole: its "
+                    f"voice {file.name} is not streamed, each sentence is computed whole: its "
                     f"graph can't be cut ({prepared.uncut})"
                 )
         return prepared
@@ -232,14 +232,3 @@ def _blocks(
             marks.clear()
     rest = EMPTY_PCM if stretch is None else np.frombuffer(stretch.flush(), np.int16)
     yield Block(rest, (Mark(len(text), frames + len(rest)),))
-
-
-def _resampled(blocks: Iterator[Block], source_rate: int, rate: int) -> Iterator[Block]:
-    """Blocks of a rate (Hz) at another, in one stream without seams; the marks are moved along."""
-    import soxr
-
-    stream = soxr.ResampleStream(source_rate, rate, 1, dtype="int16", quality="HQ")
-    for block in blocks:
-        marks = tuple(replace(mark, frame=mark.frame * rate // source_rate) for mark in block.marks)
-        yield Block(stream.resample_chunk(block.pcm), marks)
-    yield Block(stream.resample_chunk(EMPTY_PCM, last=True))

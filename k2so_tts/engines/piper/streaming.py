@@ -86,7 +86,7 @@ class Scales:
     noise_w: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spoken:
     """Phoneme ids as they are spoken: samples in -1.0 to 1.0, block by block, shape (samples,),
     and how many samples there are up to the end of each id, shape (ids,).

@@ -1,8 +1,8 @@
-"""How a network that turns frames into samples is run in blocks whose joint equals the whole.
+"""How a network that turns frames into samples is run in blocks which, joined, equal the whole.
 
-A sample depends on the frames around it, and only on those: how many is its `ReceptiveField`,
-which follows from the layers between. A block that is computed with that much context on either
-side has, in its middle, the samples that the whole has there.
+A sample depends on the frames around it, and only on those: how many they are is its
+`ReceptiveField`, which follows from the layers between. A block that is computed with that much
+context on either side has, in its middle, the same samples as the whole.
 """
 
 from __future__ import annotations
@@ -14,31 +14,37 @@ from itertools import chain, repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from k2so_tts import audio
 from k2so_tts.audio import CHUNK_FRAMES, Pcm
+
+__all__ = ["DecodeWindow", "ReceptiveField", "decode_in_blocks", "decode_windows", "to_pcm"]
 
 _GROWTH = (1, 2, 4)
 _LARGEST = 6
-"""Sizes of blocks, in chunks. The first is small, so that it is heard soon; later ones are larger,
-as the context is computed for nothing, but not so large that a cancel would wait for long."""
+"""Sizes of blocks, in chunks. The first is small, so that it is heard soon. Later ones are larger,
+as their context is computed in addition, but not so large that a cancel waits for long."""
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How many steps before and after its own place a sample depends on."""
+    """How many steps before (`left`) and after (`right`) its own place a sample depends on.
+
+    Found by going through the layers from the last to the first.
+    """
 
     left: int = 0
     right: int = 0
 
     def __or__(self, other: ReceptiveField) -> ReceptiveField:
-        """What two branches need together that are summed."""
+        """The field of the sum of two branches."""
         return ReceptiveField(max(self.left, other.left), max(self.right, other.right))
 
     def before_convolution(self, kernel: int, dilation: int, padding: int) -> ReceptiveField:
-        """What is needed of the input of a convolution with stride 1, if this is of its output."""
+        """The field in the input of a convolution of stride 1, if this is the one in its output."""
         return ReceptiveField(self.left + padding, self.right + dilation * (kernel - 1) - padding)
 
     def before_upsampling(self, kernel: int, stride: int, padding: int) -> ReceptiveField:
-        """What is needed of the input of a transposed convolution, in steps of that input.
+        """The field in the input of a transposed convolution, in steps of that input.
 
         Step s of the input reaches samples s * stride - padding to s * stride - padding + kernel-1.
         """
@@ -49,7 +55,7 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class DecodeWindow:
-    """Frames `start` to `end` are wanted; `first` to `last` have to be computed for that."""
+    """Frames `start` to `end` are wanted; for that, `first` to `last` have to be computed."""
 
     start: int
     end: int
@@ -57,35 +63,36 @@ class DecodeWindow:
     last: int
 
 
-def parts(frames: int, reach: ReceptiveField, frame_samples: int) -> Iterator[DecodeWindow]:
+def decode_windows(
+    frames: int, field: ReceptiveField, frame_samples: int
+) -> Iterator[DecodeWindow]:
     """The blocks in which `frames` frames, of `frame_samples` samples each, are to be computed."""
     start = 0
     for chunks in chain(_GROWTH, repeat(_LARGEST)):
         if start >= frames:
             return
         end = min(frames, start + -(-chunks * CHUNK_FRAMES // frame_samples))
-        yield DecodeWindow(start, end, max(0, start - reach.left), min(frames, end + reach.right))
+        yield DecodeWindow(start, end, max(0, start - field.left), min(frames, end + field.right))
         start = end
 
 
 def decode_in_blocks(
     frames: int,
-    reach: ReceptiveField,
+    field: ReceptiveField,
     frame_samples: int,
     decode: Callable[[int, int], NDArray[np.float32]],
 ) -> Iterator[NDArray[np.float32]]:
-    """The samples of `frames` frames, block by block.
+    """The samples of `frames` frames, block by block, shape (samples,) each.
 
     `decode(first, last)` gives the samples, shape (samples,), of frames `first` to `last`.
     """
-    for part in parts(frames, reach, frame_samples):
-        samples = decode(part.first, part.last)
-        begin = (part.start - part.first) * frame_samples
-        is_last = part.end == frames
-        yield samples[begin : None if is_last else begin + (part.end - part.start) * frame_samples]
+    for window in decode_windows(frames, field, frame_samples):
+        samples = decode(window.first, window.last)
+        begin = (window.start - window.first) * frame_samples
+        size = (window.end - window.start) * frame_samples
+        yield samples[begin : None if window.end == frames else begin + size]
 
 
 def to_pcm(samples: NDArray[np.float32]) -> Pcm:
-    """Samples in -1.0 to 1.0 as PCM, rounded and clipped once."""
-    pcm: Pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
-    return pcm
+    """Convert samples in -1.0 .. 1.0 to 16-bit PCM at the scale of Piper and Coqui."""
+    return audio.to_pcm(samples, full_scale=32767.0)

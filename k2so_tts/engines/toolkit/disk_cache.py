@@ -1,4 +1,4 @@
-"""What was computed once and is kept on disk: it can be thrown away at any time."""
+"""What was computed once and is kept on disk. It can be deleted at any time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from numpy.typing import NDArray
 
 from k2so_tts.settings import brief
 
+__all__ = ["cache_directory", "cached_arrays", "cached_directory", "state_of"]
+
 Arrays = Mapping[str, NDArray[Any]]
-Opened = TypeVar("Opened")
+_Opened = TypeVar("_Opened")
+
+_PART = ".part"
+"""The end of the names of what is still being made."""
 
 _logger = logging.getLogger(__name__)
 
 
 def cache_directory() -> Path:
-    """Where this package keeps what it can make again: below `XDG_CACHE_HOME`, or `~/.cache`."""
+    """Where this package keeps what it can make again: in `XDG_CACHE_HOME`, or in `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(home).expanduser() / "k2so_tts"
 
 
 def state_of(path: Path) -> list[Any]:
-    """Size (bytes) and time of change (ns) of a file, or of the files in a directory: what was made
-    from it is as good as long as these are the same. Empty if there is none.
+    """Size (bytes) and time of change (ns) of a file, or of the files in a directory.
+
+    What was made from them is valid as long as these are the same. Empty if there is no file.
     """
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -40,8 +46,7 @@ def state_of(path: Path) -> list[Any]:
 
 
 def cached_arrays(name: str, keys: Iterable[str], compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays `keys` that `compute` gives, or gave once: they are kept in the file `name` of the
-    cache.
+    """The arrays `keys` of the file `name` in the cache, which `compute` gives if there is none.
 
     A file that is damaged, or not one of ours, is made again; nothing in it is executed. A file
     appears as a whole or not at all. Where nothing can be written, nothing is kept.
@@ -63,33 +68,61 @@ def cached_arrays(name: str, keys: Iterable[str], compute: Callable[[], Arrays])
 
 
 def cached_directory(
-    name: str, make: Callable[[Path], None], read: Callable[[Path], Opened]
-) -> Opened:
-    """What `read` gives of the directory `name` of the cache, which `make` fills if there is none.
+    name: str,
+    make: Callable[[Path], None],
+    read: Callable[[Path], _Opened],
+    *,
+    keep: int | None = None,
+) -> _Opened:
+    """What `read` gives of the directory `name` in the cache, which `make` fills if there is none.
 
-    One that can't be read is made again. A directory appears as a whole or not at all.
-    Raises `OSError` where nothing can be written.
+    One that can't be read is made again. A directory appears as a whole or not at all. With `keep`
+    only so many of the directories beside it remain, those that were used last.
+
+    Raises `OSError` where nothing can be written, and what `make` and `read` raise.
     """
     path = cache_directory() / name
     if path.is_dir():
         try:
-            return read(path)
+            opened = read(path)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
             _logger.warning("%s is damaged (%s): it is made again", path, brief(error))
             shutil.rmtree(path)
+        else:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return opened
+    _make_directory(path, make)
+    if keep is not None:
+        _keep_latest(path.parent, keep)
+    return read(path)
+
+
+def _make_directory(path: Path, make: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as temporary:
+    with tempfile.TemporaryDirectory(dir=path.parent, suffix=_PART) as temporary:
         made = Path(temporary) / "made"
         made.mkdir()
         make(made)
-        with contextlib.suppress(OSError):  # somebody else was faster
+        try:
             made.rename(path)
-    return read(path)
+        except OSError:
+            if not path.is_dir():  # else another process was faster
+                raise
+
+
+def _keep_latest(parent: Path, count: int) -> None:
+    """Remove all directories but the `count` that were changed last."""
+    made = [path for path in parent.iterdir() if path.suffix != _PART and path.is_dir()]
+    made.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in made[count:]:
+        _logger.info("%s is removed: %d newer ones are kept", path, count)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _write(path: Path, arrays: Arrays) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=_PART)
     try:
         with os.fdopen(descriptor, "wb") as file:
             np.savez(file, allow_pickle=False, **arrays)

@@ -10,12 +10,14 @@ from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm
 from k2so_tts.engines import EngineError, Prosody
 from k2so_tts.engines.toolkit.time_stretch import TimeStretch
 
+__all__ = ["speak_pieces", "split_text", "stretch_for"]
 
-def pieces(text: str, longest: int) -> Iterator[tuple[int, str]]:
+
+def split_text(text: str, longest: int) -> Iterator[tuple[int, str]]:
     """A text as pieces of at most `longest` characters, cut at white space where there is any.
 
-    Each comes with where it starts. What a network does before its first sample takes the longer
-    the longer its text: a cancel never waits for more than one piece.
+    Each comes with the offset at which it starts. The longer its text, the longer a network works
+    before its first sample: a cancel never waits for more than one piece.
     """
     start = 0
     while len(text) - start > longest:
@@ -32,20 +34,24 @@ def speak_pieces(
     speak: Callable[[str], Iterator[Pcm]],
     stretch: TimeStretch | None = None,
 ) -> Iterator[Block]:
-    """The blocks that `speak` makes of each piece, stretched, with a mark at the end of each."""
+    """Speak a text in pieces of at most `longest` characters, with a mark at the end of each.
+
+    `speak` gives the PCM of a piece, shape (frames,), part by part; `stretch` is applied to it.
+    """
     frames = 0
-    for start, piece in pieces(text, longest):
+    for start, piece in split_text(text, longest):
         for pcm in speak(piece):
-            made = pcm if stretch is None else np.frombuffer(stretch(pcm.tobytes()), np.int16)
-            frames += len(made)
-            yield Block(made)
+            stretched = pcm if stretch is None else np.frombuffer(stretch(pcm.tobytes()), np.int16)
+            frames += len(stretched)
+            yield Block(stretched)
         rest = EMPTY_PCM if stretch is None else np.frombuffer(stretch.flush(), np.int16)
         frames += len(rest)
         yield Block(rest, (Mark(start + len(piece), frames),))
 
 
 def stretch_for(sample_rate: int, prosody: Prosody, has_rate: bool) -> TimeStretch | None:
-    """What changes the pitch, and the speed if the network can't (`has_rate`); None: nothing to do.
+    """What changes the pitch, and the speed unless the network does (`has_rate`), at a sample rate
+    in Hz; None: there is nothing to change.
 
     A pitch of 2.0 is an octave up, 0.0 an octave down. Raises `EngineError` without libsonic.
     """

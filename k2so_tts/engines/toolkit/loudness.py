@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from k2so_tts.audio import Pcm
+from k2so_tts.audio import Pcm, to_samples
 
 _BLOCK_SECONDS, _STEP_SECONDS = 0.4, 0.1
 _ABSOLUTE_GATE, _RELATIVE_GATE = -70.0, -10.0
@@ -19,7 +19,7 @@ def integrated_loudness(pcm: Pcm, rate: int) -> float | None:
     block, step = round(_BLOCK_SECONDS * rate), round(_STEP_SECONDS * rate)
     if len(pcm) < block:
         return None
-    weighted = _k_weighted(pcm.astype(np.float64) / 32768.0, rate)
+    weighted = _k_weighted(to_samples(pcm)[:, 0].astype(np.float64), rate)
     sums = np.concatenate([[0.0], np.cumsum(weighted**2)])
     starts = np.arange(0, len(pcm) - block + 1, step)
     powers = (sums[starts + block] - sums[starts]) / block

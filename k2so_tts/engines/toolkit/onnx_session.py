@@ -9,19 +9,24 @@ from typing import Any
 import onnxruntime
 from numpy.typing import NDArray
 
+__all__ = ["open_session", "run"]
+
 
 def open_session(model: Path | bytes, threads: int) -> onnxruntime.InferenceSession:
-    """A session for a graph in a file, or in memory."""
+    """A session for a graph in a file, or in memory, that computes with so many threads.
+
+    Its idle threads sleep rather than spin: other programs need the cores, too.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others work too
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def run(
     session: onnxruntime.InferenceSession, inputs: Mapping[str, NDArray[Any]]
 ) -> list[NDArray[Any]]:
-    """What a graph makes of its inputs; it takes those it has of `inputs`."""
+    """The outputs of a graph, in its order. Of `inputs` it is given those that it has."""
     wanted = {each.name for each in session.get_inputs()}
     given = {name: value for name, value in inputs.items() if name in wanted}
     made: list[NDArray[Any]] = session.run(None, given)

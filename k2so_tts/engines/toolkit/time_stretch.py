@@ -1,15 +1,17 @@
-"""Speed and pitch of speech, changed as it is made (libsonic)."""
+"""Speed and pitch of speech, changed as it is made (libsonic). Needs the standard library only."""
 
 import array
 import ctypes
+
+__all__ = ["TimeStretch"]
 
 _SONIC = "libsonic.so.0"
 
 
 class TimeStretch:
-    """libsonic: changes the speed and the pitch of speech (`rate` Hz, 16 bits), piece by piece.
+    """Changes the speed and the pitch of 16-bit mono speech of `rate` Hz, part by part.
 
-    Raises OSError when the library is missing.
+    `speed` and `pitch` are factors. Raises OSError when libsonic is missing.
     """
 
     def __init__(self, rate: int, speed: float, pitch: float = 1.0) -> None:
@@ -27,10 +29,12 @@ class TimeStretch:
             self._sonic.sonicDestroyStream(self._stream)
 
     def __call__(self, pcm: bytes) -> bytes:
+        """Take some PCM, and give what is ready."""
         self._sonic.sonicWriteShortToStream(self._stream, pcm, len(pcm) // 2)
         return self._read()
 
     def flush(self) -> bytes:
+        """What is left after the last part."""
         self._sonic.sonicFlushStream(self._stream)
         return self._read()
 

@@ -1,7 +1,6 @@
-"""A worker process that holds a library at arm's length: its licence, its crashes and its hangs.
+"""A worker process that keeps a library's licence, crashes and hangs out of this process.
 
-It is started with a Unix socket as its last argument, answers with one record when it is ready,
-and is then sent a connection for each request (see `worker_protocol.py`).
+It is started with the number of its control socket as the last argument (see `worker_protocol`).
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from pathlib import Path
 from k2so_tts.engines import EngineError, EngineUnavailable
 from k2so_tts.engines.toolkit.worker_protocol import LENGTH, MOST_BYTES, RECORD
 
+__all__ = ["WorkerClient", "python_environment", "worker_command"]
+
 _READ_BYTES = 1 << 16
-
-
 _PACKAGE_ROOT = str(Path(__file__).parents[3])
 _RUN_MODULE = (
     "import sys; sys.path.insert(0, sys.argv[1]); from importlib import import_module; "
@@ -31,21 +30,24 @@ _RUN_MODULE = (
 
 
 def worker_command(module: str, *arguments: str) -> list[str]:
-    """The command that calls `main` of a module of this package, with string arguments, in a Python
-    that has the standard library and this package alone.
+    """The command that calls `main` of a module of this package with string arguments.
+
+    It runs in a Python that has the standard library and this package alone, and starts in
+    milliseconds.
     """
     return [sys.executable, "-I", "-S", "-c", _RUN_MODULE, _PACKAGE_ROOT, module, *arguments]
 
 
 def python_environment() -> dict[str, str]:
-    """The environment in which another Python finds the modules that this one finds."""
+    """An environment in which another Python finds the modules that this one finds."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 class WorkerClient:
-    """Starts the process, again when it has died, and kills it when it stalls.
+    """Starts a worker process, again when it has died, and kills it when it stalls.
 
-    `name` is how messages call the library, `remedy` how to get it.
+    `name` is what messages call the library, `remedy` says how to get it. The worker has
+    `start_seconds` to get ready, and never to be silent for `stall_seconds` in an answer.
     """
 
     def __init__(
@@ -70,24 +72,24 @@ class WorkerClient:
 
     @property
     def pid(self) -> int | None:
-        """The process, if one is running."""
+        """The process id, if one was started."""
         return self._process.pid if self._process else None
 
     def start(self) -> bytes:
-        """Start it; what it says when it is ready. Raises `EngineUnavailable`."""
+        """Start the process. Returns the body of its first record. Raises `EngineUnavailable`."""
         with self._lock:
             return self._start()
 
     def close(self) -> None:
-        """Kill it. A request under way fails."""
+        """Kill the process. A request under way fails."""
         with self._lock:
             self._stop()
 
     def ask(self, request: Mapping[str, object]) -> Iterator[tuple[bytes, bytes]]:
-        """The records that answer `request`, with a `-` after those that arrived together.
+        """The records, kind and body, that answer a request, up to `.`, the last.
 
-        The last is `.`. Closing the iterator closes the connection, which ends the work.
-        Raises `EngineError`.
+        After those that arrived together there is one of the kind `-`. Closing the iterator closes
+        the connection, which ends the work. Raises `EngineError`.
         """
         body = json.dumps(request).encode()
         try:
@@ -144,7 +146,7 @@ class WorkerClient:
             self._process = None
 
     def _connect(self) -> socket.socket:
-        """A connection to the process; starts it again if it has died."""
+        """A connection to the process, which is started again if it has died."""
         ours, theirs = socket.socketpair()
         ours.settimeout(self._stall_seconds)
         with theirs, self._lock:

@@ -1,24 +1,38 @@
-"""What an engine and its worker process say to each other over a Unix socket.
+"""How an engine and its worker process talk over Unix sockets.
 
-A request is a 4-byte length and JSON. A record is a 1-byte kind, a 4-byte length and a body: `R`
-ready, `X` an error (UTF-8), `W` a word mark, `.` the end; the others are the engine's own. Numbers
-are little-endian. Only the standard library is imported here: a worker may run without
-site-packages.
+The worker is started with a socket, its control socket. It answers there with one record when it is
+ready, and is then sent a connection for each request. A request is a 4-byte length and JSON. A
+record is a 1-byte kind, a 4-byte length and a body: `R` ready, `X` an error (UTF-8), `W` a word
+mark, `.` the end; the others are the engine's own. Numbers are little-endian. Only the standard
+library is imported here: a worker may run without site-packages.
 """
 
+import contextlib
 import json
 import socket
 import struct
 from typing import Any
+
+__all__ = [
+    "LENGTH",
+    "MARK",
+    "MOST_BYTES",
+    "PR_SET_PDEATHSIG",
+    "RECORD",
+    "next_connection",
+    "read_request",
+    "record",
+    "report_error",
+]
 
 RECORD = struct.Struct("<cI")
 MARK = struct.Struct("<II")
 """A word mark: the first so many characters are spoken once so many frames were heard."""
 LENGTH = struct.Struct("<I")
 MOST_BYTES = 1 << 28
-"""In a request or a record: more than 10 million characters as JSON take."""
+"""Allowed in a request or a record: more than 10 million characters take as JSON."""
 PR_SET_PDEATHSIG = 1
-"""The option of prctl(2) that has a process die with its parent."""
+"""The option of prctl(2) that sets the signal a process gets when its parent dies."""
 
 _READ_BYTES = 1 << 16
 
@@ -26,6 +40,18 @@ _READ_BYTES = 1 << 16
 def record(kind: bytes, body: bytes = b"") -> bytes:
     """One record, ready to be sent."""
     return RECORD.pack(kind, len(body)) + body
+
+
+def report_error(connection: socket.socket, error: Exception | str) -> None:
+    """Answer with an error, unless nobody listens any more."""
+    with contextlib.suppress(OSError):
+        connection.sendall(record(b"X", str(error).encode(errors="replace")))
+
+
+def next_connection(control: socket.socket) -> socket.socket | None:
+    """Wait for the next connection that the engine sends; None once it has closed `control`."""
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+    return socket.socket(fileno=descriptors[0]) if descriptors else None
 
 
 def _read_exactly(connection: socket.socket, size: int) -> bytes:
@@ -39,7 +65,10 @@ def _read_exactly(connection: socket.socket, size: int) -> bytes:
 
 
 def read_request(connection: socket.socket) -> dict[str, Any]:
-    """The next request of a connection. Raises `EOFError` if it is cut off or too long."""
+    """The next request of a connection.
+
+    Raises `EOFError` if it is cut off or too long, and `ValueError` if it is not JSON.
+    """
     (size,) = LENGTH.unpack(_read_exactly(connection, LENGTH.size))
     if size > MOST_BYTES:
         raise EOFError(f"the request is of {size} bytes; allowed: {MOST_BYTES}")

@@ -1,0 +1,229 @@
+"""One engine that is kept at hand: loaded, and loaded again in the background when it is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from k2so_tts.engines import (
+    NORMAL,
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    create_engine,
+    streams,
+)
+from k2so_tts.settings import SettingError
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.phrase_cache import PhraseCache, fingerprint_of
+from k2so_tts.text.segmenter import MissingSplitter, require_splitter, weighted_length
+
+_logger = logging.getLogger(__name__)
+
+WARM_UPS = (
+    "On May 4th, at 9:30, Dr. K-2 spoke for 2.5 minutes, and this is how that sounded.",
+    "Yes.",
+    "This is how I sound when I speak.",
+)
+"""What a newly loaded engine speaks, unheard. The first text takes many engines longer than all
+others, and so does the first number (coqui-tts imports what spells it): only its beginning is made.
+The engine's pace is learnt from the rest.
+"""
+_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
+_WORKER_JOIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine is made from: its name and its options."""
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    def make(self) -> Engine:
+        """A new engine. Raises `EngineUnavailable` and `SettingError` as `create_engine` does."""
+        return create_engine(self.name, self.options)
+
+
+def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -> LoadedEngine:
+    """Load an engine, and warm it up unless it streams.
+
+    An engine that streams speaks at once: it has no use for `phrases`.
+
+    Raises `EngineError`; `EngineUnavailable` when it can't run on this machine.
+    """
+    engine.load()
+    if streams(engine):
+        return LoadedEngine(engine, spec.name)
+    try:
+        require_splitter()
+    except MissingSplitter as error:
+        raise EngineUnavailable(str(error)) from error
+    fingerprint = fingerprint_of(spec.name, spec.options)
+    loaded = LoadedEngine(engine, spec.name, phrases=phrases, fingerprint=fingerprint)
+    _warm_up(loaded)
+    return loaded
+
+
+def _warm_up(loaded: LoadedEngine) -> None:
+    """Have an engine speak `WARM_UPS`, and learn its pace."""
+    engine = loaded.engine
+    voice = engine.find_voice(engine.default_voice)
+    for number, text in enumerate(WARM_UPS):
+        began = time.monotonic()
+        first_seconds, frames = 0.0, 0
+        for block in engine.synthesise(text, voice, NORMAL):
+            first_seconds = first_seconds or time.monotonic() - began
+            frames += len(block.pcm)
+            if number == 0:
+                break
+        if number > 0:
+            seconds, audio = time.monotonic() - began, frames / engine.sample_rate
+            loaded.pace.learn(weighted_length(text), first_seconds, seconds, audio)
+
+
+class EngineSlot:
+    """Holds one engine: `loaded` is the one that speaks now, None before the first was loaded.
+
+    `load` is called with an engine that was made from `spec`, may take long, and may raise. Loading
+    in the background goes on, with growing pauses, until it succeeds; `on_loaded` and `on_failure`
+    are called from its thread, which lasts no longer than that.
+    """
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        load: Callable[[Engine], LoadedEngine],
+        *,
+        on_loaded: Callable[[], None] = lambda: None,
+        on_failure: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        self.spec = spec
+        self.loaded: LoadedEngine | None = None
+        self._load_engine = load
+        self._on_loaded = on_loaded
+        self._on_failure = on_failure
+        self._changed = threading.Condition()
+        self._engine: Engine | None = None
+        """Made, and not loaded yet."""
+        self._lost: LoadedEngine | None = None
+        """To be closed before the next one is loaded."""
+        self._is_wanted = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """There is an engine that can speak."""
+        return self.loaded is not None and not self.loaded.is_loading
+
+    def make(self) -> None:
+        """Make the engine that is loaded next. Raises what `EngineSpec.make` does."""
+        self._engine = self.spec.make()
+
+    def load(self) -> None:
+        """Load an engine in the caller's thread. Raises what making and loading it raises."""
+        engine = self._engine = self._engine or self.spec.make()
+        try:
+            loaded = self._load_engine(engine)
+        except BaseException:
+            engine.close()
+            raise
+        finally:
+            self._engine = None
+        self._install(loaded)
+
+    def replace(self, lost: LoadedEngine) -> None:
+        """Load another engine in place of `lost`, in the background. Returns at once.
+
+        Until then `loaded` stands in for it, and utterances wait there; they fail, and so do later
+        ones, when loading fails.
+        """
+        with self._changed:
+            if lost is not self.loaded or lost.is_loading or self._closing:
+                return
+            self._lost = lost
+            self.loaded = LoadedEngine(lost.engine, lost.name, is_loading=True)
+        self.load_in_background()
+
+    def load_in_background(self) -> None:
+        """Load an engine in a thread of its own. Returns at once."""
+        with self._changed:
+            self._is_wanted = True
+            if self._thread is None and not self._closing:
+                name = f"loading {self.spec.name}"
+                self._thread = threading.Thread(target=self._keep_loading, name=name, daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """End the engine, and loading it. May block as long as closing an engine does."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for loaded in (self._lost, self.loaded):
+            if loaded is not None:
+                loaded.close(_WORKER_JOIN_SECONDS)
+        if (engine := self._engine) is not None:
+            engine.close()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for loading to end after `close`. False if it has not after `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._thread is None, timeout)
+
+    def _keep_loading(self) -> None:
+        pause = _FIRST_RETRY_SECONDS
+        while self._is_still_wanted():
+            if self._try_to_load():
+                pause = _FIRST_RETRY_SECONDS
+                continue
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, pause)
+            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+
+    def _try_to_load(self) -> bool:
+        """Load an engine in place of the lost one. False, and utterances fail, if that fails."""
+        lost, self._lost = self._lost, None
+        try:
+            if lost is not None:
+                lost.close(_WORKER_JOIN_SECONDS)
+            self.load()
+        except Exception as error:
+            _logger.debug("loading failed", exc_info=True)
+            if not self._closing:
+                self._on_failure(error)
+                if self.loaded is not None:
+                    self.loaded.worker.close(EngineError(describe(error)))
+            return False
+        self._on_loaded()
+        return True
+
+    def _is_still_wanted(self) -> bool:
+        """Whether to load an engine; if not, the thread ends."""
+        with self._changed:
+            if self._is_wanted and not self._closing:
+                return True
+            self._thread = None
+            self._changed.notify_all()
+            return False
+
+    def _install(self, loaded: LoadedEngine) -> None:
+        """Have an engine speak from now on, also the utterances that waited for it."""
+        with self._changed:
+            stand_in, self.loaded = self.loaded, loaded
+            self._is_wanted = False
+            is_too_late = self._closing
+        if stand_in is not None:
+            stand_in.worker.close(EngineError(f"engine {self.spec.name!r} was loaded"))
+        if is_too_late:
+            loaded.close(_WORKER_JOIN_SECONDS)
+
+
+def describe(fault: Exception) -> str:
+    """A fault in words."""
+    is_clear = isinstance(fault, EngineError | SettingError)
+    return str(fault) if is_clear else f"{type(fault).__name__}: {fault}"

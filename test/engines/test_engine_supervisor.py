@@ -230,7 +230,9 @@ def test_without_a_fallback_utterances_wait_for_an_engine_that_is_loaded_again(
 def test_without_a_fallback_utterances_fail_while_the_engine_can_not_be_loaded(
     alone: EngineSupervisor, control: Control, faults: list[str]
 ) -> None:
-    alone.abandon(alone.begin())
+    lost = alone.begin()
+    alone.abandon(lost)
+    assert alone.fail_over(lost, EngineError("it hangs")) is None
     waiting = utterance(alone)
     control.set("unavailable", "it has no throat")
     control.clear("loading")

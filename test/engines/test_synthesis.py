@@ -680,23 +680,38 @@ def test_one_that_waits_for_an_engine_that_hangs_fails_over_too() -> None:
 
 
 def test_an_utterance_waits_for_an_engine_that_is_being_loaded() -> None:
-    engine = Reader()
+    engine = Reader(fails_at=0, hangs=threading.Event())
     stand_in, loaded = LoadedEngine(Reader(), is_loading=True), LoadedEngine(engine)
+    changed = threading.Event()
     waiting, cancelled = (
-        Synthesis(stand_in, "One two.", MANNER, fail_over=fail_over_to(loaded, []))
+        Synthesis(
+            stand_in,
+            "One two.",
+            MANNER,
+            fail_over=fail_over_to(loaded, []),
+            on_change=changed.set,
+        )
         for _ in range(2)
     )
     for synthesis in (waiting, cancelled):
         synthesis.start()
-        assert synthesis.starved
         assert not synthesis.wait(0.01)
+    starved = [waiting.starved]
     cancelled.cancel()
     assert cancelled.done
+    changed.clear()
     stand_in.worker.close(EngineError("it was loaded"))
-    assert len(pcm_of(chunks_of(waiting)))
+    assert changed.wait(SOON), "before the engine has made anything"
+    starved.append(waiting.starved)
+    assert starved == [True, False], "from now on the engine can stall"
     assert waiting.engine is loaded
-    assert not waiting.starved
-    assert engine.asked == ["One two."]
+    assert engine.is_hanging.wait(SOON)
+    assert engine.hangs is not None
+    engine.fails_at = None
+    engine.hangs.set()
+    assert waiting.join(SOON)
+    assert waiting.done
+    assert engine.asked == ["One two.", "One two."], "it has failed once"
 
 
 def test_a_text_that_is_not_fed_any_more_ends() -> None:

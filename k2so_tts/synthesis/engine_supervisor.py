@@ -30,7 +30,7 @@ LOADING, READY, FAILED = "loading", "ready", "failed"
 
 _CLOSE_SECONDS = 2.0
 _MAX_FAILURES = 2
-"""As many utterances in a row that an engine fails in, and it is made and loaded anew."""
+"""An engine that fails in so many utterances in a row is replaced by a new one."""
 
 
 class EngineSupervisor:
@@ -156,7 +156,7 @@ class EngineSupervisor:
         loaded.abandon()  # with a fallback `fail_over` replaces it, once the failure is known
 
     def spoke(self, loaded: LoadedEngine) -> None:
-        """Note that an utterance was spoken to its end."""
+        """Note that `loaded` has spoken an utterance to its end."""
         if loaded is self._primary.loaded:
             self._is_well()
 

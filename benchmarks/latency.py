@@ -1,6 +1,6 @@
-"""`k2so-tts bench` on a virtual sound card of its own (PipeWire with a null sink): it needs none.
+"""`k2so-tts bench` on a virtual sound card (PipeWire with a null sink), for machines without one.
 
-    python benchmarks/latency.py [the options of k2so-tts bench]
+    PYTHONPATH=$PYTHONPATH:test python benchmarks/latency.py [the options of k2so-tts bench]
 
 `make bench` and `make bench-check` run it.
 """
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "test"))
 from support.sound import SoundServer
 
 from k2so_tts.cli.main import main

@@ -1,9 +1,10 @@
-"""How long from a text to its first chunk when it is kept on disk, and when it has to be made.
+"""The time to the first chunk of a text that is kept on disk, and of one that has to be made.
 
     python benchmarks/phrases.py [--texts 50] [--engine piper -o voice=FILE]
 
-Each text is made once, kept, and said again from disk. espeak is the hardest to beat: it speaks at
-once, which is why the nodes keep nothing of it. Printed are both times and their ratio in this run.
+Each text is made once, kept, and read from disk once. espeak is the hardest to beat: it speaks
+without delay, which is why the nodes do not keep its phrases. Both times and their ratio in this
+run are printed.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 
 from k2so_tts.bench.texts import PARAGRAPH
-from k2so_tts.engines import create_engine, engine_names
+from k2so_tts.cli import arguments
+from k2so_tts.cli.arguments import parse_engine_options
+from k2so_tts.engines import create_engine
+from k2so_tts.metrics import percentiles
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
@@ -27,13 +31,17 @@ from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 _WAIT_SECONDS = 60.0
 
 
-def first_chunk_ms(talker: LoadedEngine, text: str, manner: SynthesisOptions) -> float:
-    """Until there is something to take. The text is then spoken to its end."""
-    synthesis = Synthesis(talker, text, manner)
+def first_chunk_ms(loaded: LoadedEngine, text: str, manner: SynthesisOptions) -> float:
+    """The time until the first chunk can be taken. The text is then spoken to its end.
+
+    Raises:
+        TimeoutError: no chunk came.
+    """
+    synthesis = Synthesis(loaded, text, manner)
     began = time.perf_counter()
     synthesis.start()
     if not synthesis.wait(_WAIT_SECONDS):
-        raise TimeoutError(f"nothing came of {text!r}")
+        raise TimeoutError(f"no chunk came of {text!r}")
     first = time.perf_counter() - began
     while not synthesis.exhausted and synthesis.wait(_WAIT_SECONDS):
         synthesis.take()
@@ -42,25 +50,26 @@ def first_chunk_ms(talker: LoadedEngine, text: str, manner: SynthesisOptions) ->
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=50)
-    parser.add_argument("--engine", default="espeak", choices=engine_names())
-    parser.add_argument("-o", dest="options", action="append", default=[], metavar="NAME=VALUE")
+    arguments.add_engine(parser, default="espeak")
+    arguments.add_engine_options(parser)
     given = parser.parse_args()
-    engine = create_engine(given.engine, dict(text.split("=", 1) for text in given.options))
+    engine_options = parse_engine_options(given.engine, dict(given.engine_options))
+    engine = create_engine(given.engine, engine_options)
     with closing(engine), tempfile.TemporaryDirectory() as directory:
         engine.load()
         phrases = PhraseCache(directory=Path(directory))
-        talker = LoadedEngine(engine, given.engine, phrases=phrases)
+        loaded = LoadedEngine(engine, given.engine, phrases=phrases)
         manner = SynthesisOptions(engine.find_voice(engine.default_voice))
         texts = [f"{number}: {PARAGRAPH}" for number in range(given.texts)]
-        made = [first_chunk_ms(talker, text, manner) for text in texts]
-        kept = [first_chunk_ms(talker, text, manner) for text in texts]
+        made = [first_chunk_ms(loaded, text, manner) for text in texts]
+        kept = [first_chunk_ms(loaded, text, manner) for text in texts]
         size = phrases.kept()[1] / len(texts) / 1024
     table = Table(f"ms to the first chunk of {size:.0f} KiB", "median", "p95", "max")
     for name, figures in ((f"made by {given.engine}", made), ("kept on disk", kept)):
-        shown = (median(figures), quantiles(figures, n=20)[-1], max(figures))
-        table.add_row(name, *(f"{figure:.1f}" for figure in shown))
+        table.add_row(name, *(f"{figure:.1f}" for figure in percentiles(figures).values()))
     console = Console()
     console.print(table)
     console.print(f"medians, kept over made: {median(kept) / median(made):.2f}")

@@ -1,8 +1,7 @@
-"""How long from the start of a process until its first goal is accepted: `speak_server`, and the
-least that an action server of rclpy needs, by turns in one run.
+"""The time from the start of a process until its first goal is accepted: `speak_server`, and a bare
+action server of rclpy, in turns.
 
-In many starts of either the middleware takes up to 3 s to discover who is there, so the quickest
-start of each is compared.
+Discovery by the middleware may take up to 3 s in either, so the quickest start of each is compared.
 
     python benchmarks/startup.py [--starts 10]
 """
@@ -23,6 +22,7 @@ from contextlib import closing
 from rich.console import Console
 from rich.table import Table
 
+from k2so_tts.processes import exit_on_signals
 from k2so_tts.ros.client import SpeechClient, ask
 from k2so_tts.ros.messages import TTS
 
@@ -51,10 +51,14 @@ _IMPORTS = {
 
 
 class _Starter(SpeechClient):
-    """A client that waits for servers to come."""
+    """A client that starts a server and waits until it accepts a goal."""
 
     def start(self, command: Sequence[str]) -> float:
-        """Seconds until its first goal was accepted. Raises TimeoutError."""
+        """Start a server; the seconds until its first goal was accepted.
+
+        Raises:
+            TimeoutError: it did not start, or did not accept the goal.
+        """
         self._wait_for(there=False)
         began = time.monotonic()
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
@@ -77,14 +81,14 @@ class _Starter(SpeechClient):
         deadline = time.monotonic() + _WAIT_SECONDS
         while self._client.server_is_ready() is not there:
             if time.monotonic() > deadline:
-                raise TimeoutError("a server did not come, or did not go")
+                raise TimeoutError("a server did not start, or did not end")
             time.sleep(_LOOK_SECONDS)
 
 
 def _import_seconds(statement: str, runs: int) -> float:
-    """What a statement adds to the start of Python (s, median)."""
-    told = "print(time.perf_counter() - began)"
-    code = f"import time; began = time.perf_counter()\n{statement}\n{told}"
+    """What a statement adds to the start of Python (s, median of all runs)."""
+    tell = "print(time.perf_counter() - began)"
+    code = f"import time; began = time.perf_counter()\n{statement}\n{tell}"
     seconds = [
         float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
         for _ in range(runs)
@@ -92,12 +96,8 @@ def _import_seconds(statement: str, runs: int) -> float:
     return statistics.median(seconds)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--starts", type=int, default=10, help="of each")
-    starts = parser.parse_args().starts
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+def measure(starts: int) -> dict[str, list[float]]:
+    """The seconds of so many starts of each server, after one that does not count."""
     commands = {"bare": [sys.executable, "-c", _BARE], "speak_server": ["speak_server"]}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     with closing(_Starter()) as starter:
@@ -106,6 +106,18 @@ def main() -> None:
         for _ in range(starts):
             for name, command in commands.items():
                 seconds[name].append(starter.start(command))
+    return seconds
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--starts", type=int, default=10, help="starts of each server")
+    starts = parser.parse_args().starts
+    exit_on_signals()
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    seconds = measure(starts)
     table = Table("s from process start to the first goal accepted", "least", "median", "most")
     for name, values in seconds.items():
         figures = (min(values), statistics.median(values), max(values))
@@ -114,10 +126,10 @@ def main() -> None:
     console.print(table)
     ratio = min(seconds["speak_server"]) / min(seconds["bare"])
     console.print(f"least, speak_server over bare: {ratio:.2f}")
-    costs = Table("s to import, in a process of its own", "median")
+    imports = Table("s to import, in a process of its own", "median")
     for name, statement in _IMPORTS.items():
-        costs.add_row(name, f"{_import_seconds(statement, starts):.3f}")
-    console.print(costs)
+        imports.add_row(name, f"{_import_seconds(statement, starts):.3f}")
+    console.print(imports)
 
 
 if __name__ == "__main__":

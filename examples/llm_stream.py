@@ -1,4 +1,4 @@
-"""Speaks a text while it is still being written, word by word, as a language model writes.
+"""Speak a text while it is being written, word by word, as a language model writes it.
 
 Run `speak_server` and `audio_player`, then `python examples/llm_stream.py`.
 """
@@ -24,23 +24,23 @@ TEXT = (
 SERVER_SECONDS = 5.0
 DELIVER_SECONDS = 2.0
 DEPTH = 100
-"""Pieces that may be under way, as many as speak_server keeps."""
+"""The QoS depth that speak_server has as well: pieces that can be in transit."""
 
 
 def main() -> int:
-    """Write and speak. The exit code is 0 when all was handed over, 1 when nobody listens."""
+    """Write and speak; 0 when speak_server received all of the text, 1 when it does not run."""
     parser = argparse.ArgumentParser(description="speak a text while it is being written")
     parser.add_argument("text", nargs="?", default=TEXT)
     parser.add_argument("--words-per-second", type=pace, default=4.0, metavar="N")
     arguments = parser.parse_args()
 
-    # rclpy's own handlers would leave ROS at Ctrl-C, before the text could be ended.
+    # rclpy's own handlers would shut ROS down at Ctrl-C, before the text could be ended.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("llm_stream")
     pieces = node.create_publisher(String, "say_stream", DEPTH)
     try:
         if not wait_for_listener(pieces):
-            sys.stderr.write(f"nobody listens to {pieces.topic_name}: is speak_server running?\n")
+            sys.stderr.write(f"{pieces.topic_name} has no subscriber: is speak_server running?\n")
             return 1
         return write(pieces, words(arguments.text, arguments.words_per_second))
     except KeyboardInterrupt:
@@ -51,23 +51,23 @@ def main() -> int:
 
 
 def pace(argument: str) -> float:
-    """Words per second, as they are given on the command line."""
+    """The argument type of a number of words per second."""
     value = float(argument)
     if not 0.0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{argument}: more than 0 is needed")
+        raise argparse.ArgumentTypeError(f"{argument} is not greater than 0")
     return value
 
 
 def words(text: str, per_second: float) -> Iterator[str]:
-    """The words of a text, each with the space after it, written at a steady pace."""
-    begun = time.monotonic()
+    """Yield the words of a text, each with the space after it, at a steady pace."""
+    began = time.monotonic()
     for count, word in enumerate(re.findall(r"\S+\s*", text)):
-        time.sleep(max(0.0, begun + count / per_second - time.monotonic()))
+        time.sleep(max(0.0, began + count / per_second - time.monotonic()))
         yield word
 
 
 def wait_for_listener(pieces: Publisher[String]) -> bool:
-    """Wait until a server has subscribed: what is published before is lost."""
+    """Wait until a server has subscribed: pieces published before would be lost."""
     deadline = time.monotonic() + SERVER_SECONDS
     while not pieces.get_subscription_count():
         if time.monotonic() > deadline:
@@ -77,7 +77,7 @@ def wait_for_listener(pieces: Publisher[String]) -> bool:
 
 
 def write(pieces: Publisher[String], written: Iterator[str]) -> int:
-    """Publish and print each piece, and the empty one that ends the text, whatever happens."""
+    """Publish and print each piece, and in any case the empty piece that ends the text."""
     try:
         for piece in written:
             pieces.publish(String(data=piece))

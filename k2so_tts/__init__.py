@@ -1,3 +1,1 @@
-"""Streaming speech for robots: text in, sound out, and to the millisecond when it was heard."""
-
-__version__ = "0.1.0"
+"""Streaming text-to-speech for robots that knows when each frame of audio was heard."""

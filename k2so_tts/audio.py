@@ -1,8 +1,14 @@
-"""The vocabulary of sound: PCM, formats, blocks as engines make them and chunks as they travel."""
+"""The vocabulary of sound: PCM formats, engine blocks, wire chunks, and marks.
+
+All conversions between sample types, gains, fades and clipping are in here. Full scale is 1.0 in
+floating point and 2 ** (bits - 1) in integers, so that 16-bit PCM survives the way to floating
+point and back bit by bit.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +21,21 @@ Samples = NDArray[np.float32]
 
 EMPTY_PCM: Pcm = np.empty(0, np.int16)
 NANOSECONDS = 1_000_000_000
+"""Nanoseconds in a second."""
 CHUNK_FRAMES = 4096
+"""Default length of a chunk on the wire, in frames."""
 SHORT_CHUNKS = 2
-"""So many at the start of an utterance are half as long."""
+"""The number of chunks at the start of an utterance that are half as long."""
+
+_INT16 = np.iinfo(np.int16)
 
 
 @dataclass(frozen=True)
 class AudioFormat:
-    """Frames per second (Hz) and channels of a stream."""
+    """Sample rate and channel count of a stream."""
 
     rate: int
+    """Frames per second (Hz)."""
     channels: int = 1
 
 
@@ -36,24 +47,26 @@ class Mark:
     frame: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chunk:
-    """A piece of an utterance, `start` frames after its beginning.
+    """A part of an utterance as it is sent; compared by identity.
 
-    An empty one says that nothing follows for now: the listener must not wait for more.
+    An empty chunk says that no more audio follows for now: the receiver must not wait for more.
     """
 
     start: int
+    """Offset from the beginning of the utterance (frames)."""
     pcm: Pcm
 
     @property
     def end(self) -> int:
+        """Offset of the frame after the last one (frames)."""
         return self.start + len(self.pcm)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
-    """What an engine yields: some PCM, of any length, and the marks that became known with it.
+    """What an engine yields: PCM of any length and the marks known so far; compared by identity.
 
     Frames and characters of the marks count from the start of the text given to the engine.
     """
@@ -63,20 +76,20 @@ class Block:
 
 
 def frames_to_ns(frames: int, rate: int) -> int:
-    """Duration of `frames` frames in whole nanoseconds, rounded to the nearest."""
+    """The duration of `frames` frames at `rate` Hz in nanoseconds, rounded to the nearest."""
     return (frames * NANOSECONDS + rate // 2) // rate
 
 
 def ns_to_frames(nanoseconds: int, rate: int) -> int:
-    """How many frames `nanoseconds` are, rounded to the nearest."""
+    """The number of frames at `rate` Hz in `nanoseconds`, rounded to the nearest."""
     return (nanoseconds * rate + NANOSECONDS // 2) // NANOSECONDS
 
 
 class Chunker:
-    """Cuts blocks of any length into chunks of `frames` frames, losing and repeating nothing.
+    """Splits blocks of any length into chunks of `frames` frames without losing or repeating any.
 
-    The first two, also after a `flush`, are half as long: a player that waits for three chunks
-    starts sooner.
+    The first `SHORT_CHUNKS`, also after a `flush`, are half as long, so that a player that waits
+    for three chunks starts sooner.
     """
 
     def __init__(self, frames: int = CHUNK_FRAMES) -> None:
@@ -86,7 +99,7 @@ class Chunker:
         self._held = 0
 
     def push(self, pcm: Pcm) -> list[Pcm]:
-        """The chunks that are full now."""
+        """Append `pcm`, and return the chunks that are complete now."""
         self._pending.append(pcm)
         self._held += len(pcm)
         if self._held < self._length:
@@ -103,7 +116,7 @@ class Chunker:
         return chunks
 
     def flush(self) -> list[Pcm]:
-        """What is left, as one shorter chunk; empty when nothing is."""
+        """Return the remainder as one shorter chunk, or an empty list if there is none."""
         rest = [np.concatenate(self._pending)] if self._held else []
         self._pending = []
         self._held = self._cut = 0
@@ -111,14 +124,63 @@ class Chunker:
 
     @property
     def _length(self) -> int:
-        """Of the chunk that is being filled, in frames."""
+        """Length of the chunk that is being filled (frames)."""
         return max(1, self._frames // 2) if self._cut < SHORT_CHUNKS else self._frames
 
 
-def apply_gain(pcm: Pcm, gain: float) -> Pcm:
-    """Scale by a linear gain, rounded and clipped once. A gain of 1.0 changes no bit."""
-    if gain == 1.0:
+def to_samples(values: NDArray[Any], channels: int = 1) -> Samples:
+    """Convert interleaved samples of any type to floating point.
+
+    `values` has shape (frames * channels,) and is int8, uint8 (zero is 128), int16, int32 or
+    float32, which is clipped to -1.0 .. 1.0. The result has shape (frames, channels).
+
+    Raises:
+        ValueError: the length of `values` is no multiple of `channels`.
+    """
+    samples = values.astype(np.float32)
+    if values.dtype.kind == "f":
+        clip(samples)
+    else:
+        bits = 8 * values.dtype.itemsize
+        if values.dtype.kind == "u":
+            samples -= np.float32(2 ** (bits - 1))
+        samples *= np.float32(2.0 ** (1 - bits))
+    return samples.reshape(-1, channels)
+
+
+def to_pcm(samples: NDArray[np.floating], full_scale: float = -float(_INT16.min)) -> Pcm:
+    """Convert samples of any shape to 16-bit PCM, rounded and clipped once.
+
+    1.0 becomes `full_scale`. The default is the inverse of `to_samples`.
+    """
+    return _rounded(samples * full_scale)
+
+
+def clip(samples: Samples) -> Samples:
+    """Limit `samples` to -1.0 .. 1.0 in place, and return them."""
+    return np.clip(samples, -1.0, 1.0, out=samples)
+
+
+def apply_gain(pcm: Pcm, gain: float | NDArray[np.floating]) -> Pcm:
+    """Scale by a linear gain, or one gain per frame, rounded and clipped once.
+
+    A constant gain of 1.0 returns `pcm` itself.
+    """
+    if np.ndim(gain) == 0 and gain == 1.0:
         return pcm
-    scaled = np.rint(pcm.astype(np.float32) * gain)
-    clipped: Pcm = np.clip(scaled, -32768, 32767).astype(np.int16)
-    return clipped
+    return _rounded(pcm.astype(np.float32) * gain)
+
+
+def fade_ramp(frames: int) -> NDArray[np.float32]:
+    """Gains of a fade-in, shape (frames,): a raised cosine from 0.0 to just below 1.0.
+
+    Reversed it is a fade-out that ends at 0.0.
+    """
+    phase = np.arange(frames) * (np.pi / 2 / max(1, frames))
+    ramp: NDArray[np.float32] = (np.sin(phase) ** 2).astype(np.float32)
+    return ramp
+
+
+def _rounded(scaled: NDArray[np.floating]) -> Pcm:
+    pcm: Pcm = np.clip(np.rint(scaled), _INT16.min, _INT16.max).astype(np.int16)
+    return pcm

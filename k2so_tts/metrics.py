@@ -1,78 +1,94 @@
-"""What was measured: one utterance at a time, and over the last hundred."""
+"""What is measured: one utterance at a time, and percentiles over the most recent ones."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 WINDOW = 100
+"""The number of values that percentiles are taken of."""
+PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 50.0, "p95": 95.0, "max": 100.0})
+"""What is reported of a series of values, and which percentile it is."""
 
 
 @dataclass(frozen=True)
 class PlaybackStats:
-    """What a player measured for one utterance.
-
-    `source` has sent it. `stamp_ns` is the presentation time of its first frame, `arrived_at` (s,
-    monotonic) when its first chunk came, `began_at` when its first frame left the device, None if
-    nothing did. `lost_frames` never came and were concealed, `dropped_frames`
-    came twice or too late, both at the stream's rate. `complete` is False for an utterance that
-    was cut.
-    """
+    """What a player measured of one utterance."""
 
     source: Hashable
+    """The publisher that sent it."""
     stamp_ns: int
+    """Presentation time of its first frame, as it was stamped (ns); 0: not stamped."""
     arrived_at: float
+    """When its first chunk arrived (s, monotonic)."""
     began_at: float | None
+    """When its first frame left the device (s, monotonic); None if none did."""
     duration_s: float
+    """How much of it left the device (s)."""
     lost_frames: int
+    """Frames that never arrived and were concealed, at the stream's rate."""
     dropped_frames: int
+    """Frames that arrived twice or too late, at the stream's rate."""
     underruns: int
+    """How often it ran dry before its end."""
     complete: bool
+    """All of it was received, and nothing was cut."""
 
     @property
     def buffering_s(self) -> float | None:
-        """From the arrival of the first chunk to its first frame leaving the device."""
+        """Seconds from the arrival of its first chunk until its first frame left the device."""
         return None if self.began_at is None else self.began_at - self.arrived_at
 
 
 @dataclass(frozen=True)
 class SynthesisStats:
-    """What a server measured for one goal, in seconds from the moment it was accepted.
+    """What a server measured of one goal.
 
-    For a queued goal the clock starts when its turn comes. None where it never got that far.
-    `real_time_factor` is the time the engine took over the duration of what it made.
+    Times start when the goal was accepted, or, for a queued goal, when its turn came. They are None
+    where it never got that far.
     """
 
     first_chunk_s: float | None
+    """Until its first chunk was sent (s)."""
     perceived_latency_s: float | None
+    """Until its first frame was heard (s)."""
     duration_s: float
+    """How much audio was made of it (s)."""
     real_time_factor: float | None
+    """Time that the engine took, over the duration of the audio that it made."""
 
 
 class Rolling:
-    """Percentiles over the last `WINDOW` values."""
+    """Percentiles over the last `window` values."""
 
     def __init__(self, window: int = WINDOW) -> None:
         self._values: deque[float] = deque(maxlen=window)
 
     def add(self, value: float) -> None:
+        """Add a value, and forget the oldest one of more than `window`."""
         self._values.append(value)
 
     def __len__(self) -> int:
         return len(self._values)
 
     def summary(self) -> dict[str, float]:
-        """p50, p95 and max, in the unit of the values; empty without values."""
+        """Return p50, p95 and max in the unit of the values; empty without values."""
         return percentiles(self._values)
 
 
-def percentiles(values: Iterable[float]) -> dict[str, float]:
-    """p50, p95 and max (linear interpolation between ranks); empty without values."""
+def percentiles(
+    values: Iterable[float], ranks: Mapping[str, float] = PERCENTILES
+) -> dict[str, float]:
+    """Percentiles of values in their unit (linear interpolation between ranks), by name.
+
+    `ranks` has the percentile (0 to 100) for each name. Empty without values.
+    """
     data = np.fromiter(values, dtype=float)
     if not len(data):
         return {}
-    p50, p95 = np.percentile(data, [50, 95])
-    return {"p50": float(p50), "p95": float(p95), "max": float(data.max())}
+    found = np.percentile(data, list(ranks.values()))
+    return {name: float(value) for name, value in zip(ranks, found, strict=True)}

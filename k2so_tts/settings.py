@@ -1,6 +1,6 @@
-"""What can be set: declared once with what is allowed, and checked in one way wherever it is given.
+"""Settings: each is declared once, with its range, and checked in the same way everywhere.
 
-A parameter of a node, an option of an engine and `-o` on the command line are all a `Setting`.
+Node parameters, engine options and `-o` on the command line are all a `Setting`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from typing import Any
 
 Value = Any
 
-_TRUTH = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False}
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 200
 
 
 class SettingError(ValueError):
-    """Something is set that makes no sense; the message names it, its value and what is allowed."""
+    """A setting has an invalid value; the message names it, the value and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One thing to set. `live` ones can change while a node runs.
+    """The declaration of one setting, whose type is that of its default.
 
-    A number lies between `low` and `high` (both allowed), a string is one of `choices` if there
-    are any. With `paths` it names files or directories that exist, several with a colon between,
-    or begins with `name_prefix` and is then something else.
+    A number must be in the range from `low` to `high`, both included, if there is one. A string
+    must be one of `choices`, if there are any. With `paths` it holds paths that exist, separated by
+    colons; a value that begins with `name_prefix` is a name instead, which is not looked up. A
+    `live` setting may be changed while a node runs.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """What is allowed, in words."""
+        """What is allowed, in words, for messages and parameter descriptions."""
         if self.choices:
             return " | ".join(self.choices)
         if self.paths:
@@ -54,11 +55,17 @@ class Setting:
         return words if self.low is None else f"{words} from {self.low:g} to {self.high:g}"
 
     def check(self, value: Value) -> Value:
-        """The value, in the type of the default. Raises `SettingError`."""
+        """Check a value and return it in the type of the default.
+
+        A whole number is accepted for a float, and for a string without choices.
+
+        Raises:
+            SettingError: it has another type, or is not allowed.
+        """
         if isinstance(self.default, float) and type(value) is int:
             value = float(value)
         if isinstance(self.default, str) and not self.choices and type(value) is int:
-            value = str(value)  # device:=5 is an index, and YAML takes it for a number
+            value = str(value)  # device:=5 is an index, which YAML reads as a number
         fits = type(value) is type(self.default)
         if fits and self.low is not None and self.high is not None:
             fits = self.low <= value <= self.high
@@ -71,27 +78,31 @@ class Setting:
         return value
 
     def parse(self, text: str) -> Value:
-        """The value that a text on the command line stands for. Raises `SettingError`."""
+        """Read a value from the command line, and check it.
+
+        Raises:
+            SettingError: the text is not a value of the default's type, or is not allowed.
+        """
         try:
             if isinstance(self.default, bool):
-                return _TRUTH[text.lower()]
+                return _BOOLEANS[text.lower()]
             return self.check(type(self.default)(text))
         except (KeyError, SettingError, ValueError):
             return self.check(text)
 
 
 def brief(value: object) -> str:
-    """A value as messages show it: on one line, and shortened if it is long."""
+    """The repr of a value for messages: one line, shortened in the middle if it is long."""
     return _BRIEF.repr(value)
 
 
 def _exists(name: str) -> bool:
     try:
         return Path(name).expanduser().exists()
-    except (OSError, RuntimeError, ValueError):  # too long, no such user, no path at all
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, or an invalid path
         return False
 
 
 def paths_of(value: str) -> list[Path]:
-    """The paths that the value of a setting with `paths` names."""
+    """The paths in the value of a setting with `paths`; `~` is expanded, empty ones are skipped."""
     return [Path(name).expanduser() for name in value.split(os.pathsep) if name]

@@ -24,7 +24,7 @@ ARGUMENTS = {
 
 
 def start_nodes(context: LaunchContext) -> list[Node]:
-    """Both nodes, with what was given as an argument overriding the parameter file."""
+    """Both nodes; arguments that are given override the parameter file."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
 
     def node(executable: str, *overriding: str) -> Node:
@@ -44,7 +44,7 @@ def start_nodes(context: LaunchContext) -> list[Node]:
 
 
 def generate_launch_description() -> LaunchDescription:
-    """What `ros2 launch` asks for."""
+    """The description that `ros2 launch` runs."""
     share = Path(get_package_share_directory("k2so_tts"))
     defaults = {"params_file": str(share / "config" / "k2so_tts.yaml")}
     arguments = [

@@ -1,4 +1,7 @@
-"""What `make demo` runs: both nodes, a goal through the real action, and how long it all took."""
+"""Run both nodes, send one goal through the action `say`, and print how long each step took.
+
+`make demo` runs it. The environment variable TEXT has the text to speak.
+"""
 
 from __future__ import annotations
 
@@ -14,22 +17,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from k2so_tts.cli.main import progress
+from k2so_tts.cli.progress import speaking_progress
 from k2so_tts.playback.devices import DeviceError, output_devices
+from k2so_tts.processes import exit_on_signals, signals_deferred
 from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
 
 DEFAULT_TEXT = "I am K-2SO. I speak while I am still thinking about the end of the sentence."
 WAV = Path("demo.wav")
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
-EDGE_SECONDS = 0.1
-"""Of silence before the first sound, which the file leaves out."""
+LEADING_SILENCE_SECONDS = 0.1
+"""Silence before the first sound, which the file may leave out."""
 
 console = Console(highlight=False)
 
 
 def main() -> int:
-    """Speak once. The exit code is 0 when the goal succeeded."""
+    """Speak once; 0 when the goal succeeded and, in a file, was recorded completely, else 1."""
     text = os.environ.get("TEXT") or DEFAULT_TEXT
     device = choose_device()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -40,32 +44,33 @@ def main() -> int:
             running(player),
             running(["speak_server"]),
         ):
-            there = client.wait_for_server(START_SECONDS) and client.wait_for_player(START_SECONDS)
-            if not there:
+            if not (
+                client.wait_for_server(START_SECONDS) and client.wait_for_player(START_SECONDS)
+            ):
                 raise SpeechRefused("the nodes did not start")
-            with progress(text, 1.0) as tell:
-                measured = client.say(text, on_heard=tell)
+            with speaking_progress(text, 1.0) as on_heard:
+                measured = client.say(text, on_heard=on_heard)
     except SpeechRefused as error:
         console.print(str(error))
         return 1
     report(measured)
-    if device.startswith("wav:") and not is_whole(measured):
-        console.print(f"{WAV} is not whole: audio_player has said why")
+    if device.startswith("wav:") and not is_complete(measured):
+        console.print(f"{WAV} is incomplete; see the log of audio_player above")
         return 1
     if device.startswith("wav:"):
         console.print(f"What was heard is in {WAV}")
     return 0 if measured.status == "succeeded" else 1
 
 
-def is_whole(measured: Measured) -> bool:
-    """Whether the file, which is complete once the player has ended, holds all that was heard."""
+def is_complete(measured: Measured) -> bool:
+    """Whether the file, which the player has closed, holds all that was heard."""
     with wave.open(str(WAV)) as file:
         seconds = file.getnframes() / file.getframerate()
-    return not measured.heard or seconds > measured.heard[-1][1] - EDGE_SECONDS
+    return not measured.heard or seconds > measured.heard[-1][1] - LEADING_SILENCE_SECONDS
 
 
 def choose_device() -> str:
-    """The default sound device; where there is none, a WAV file that is filled in real time."""
+    """The default sound device; where there is none, a WAV file that is written in real time."""
     try:
         devices = output_devices()
         reason = "This machine has no sound device"
@@ -73,30 +78,33 @@ def choose_device() -> str:
         devices, reason = [], str(error)
     if devices:
         return "auto"
-    console.print(f"{reason}: playing in real time into {WAV}")
+    console.print(f"{reason}: writing {WAV} in real time")
     return f"wav:{WAV}"
 
 
 @contextlib.contextmanager
 def running(command: list[str]) -> Iterator[None]:
-    """A node while the block runs. It is told to end, and ended if it does not listen.
+    """Run a node until the block is left; it is killed if SIGINT does not end it in time.
 
-    Ctrl-C reaches it as well: it is in the terminal's process group.
+    Ctrl-C reaches it as well, because it is in the terminal's process group.
     """
-    process = subprocess.Popen(command)
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        with signals_deferred():
+            processes.append(subprocess.Popen(command))
         yield
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def report(measured: Measured) -> None:
-    """A short table of when things happened."""
+    """Print when each step happened."""
     table = Table("after the goal was sent", "ms", title=f"Goal {measured.status}")
     table.columns[1].justify = "right"
     for name, seconds in (
@@ -110,9 +118,5 @@ def report(measured: Measured) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_on_signals()
+    sys.exit(main())

@@ -1,10 +1,10 @@
-"""Write the hashes of what the files in requirements/ pin into them.
+"""Write the hashes of pinned releases into the files in requirements/.
 
     .venv/kilted/bin/python tools/lock_hashes.py [FILE...]
 
-To be run after a version was changed. Named are, of each release, the wheels for Linux on x86_64
-and CPython 3.10 to 3.13, and the source where there is no wheel. They come from the index that pip
-asks by default; pip itself takes nothing that has another hash (`--require-hashes`).
+Run it after a version was changed. For each release it lists the wheels for Linux on x86_64 and
+CPython 3.10 to 3.13, or the source distribution where there is no such wheel. The hashes come from
+pip's default index; with `--require-hashes` pip installs nothing that has another hash.
 """
 
 from __future__ import annotations
@@ -29,29 +29,34 @@ from packaging.version import Version
 from pip._internal.models.index import PyPI
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
-_PYTHONS = ("cp310", "cp311", "cp312", "cp313")
-_CONTENT = "application/vnd.pypi.simple.v1+json"
+_INTERPRETERS = ("cp310", "cp311", "cp312", "cp313")
+_CONTENT_TYPE = "application/vnd.pypi.simple.v1+json"
 _TIMEOUT_SECONDS = 60
-_AT_ONCE = 8
+_PARALLEL = 8
 
 
 def main() -> None:
+    """Rewrite the files that are named, all of requirements/ unless any are."""
     files = [Path(name) for name in sys.argv[1:]] or sorted(REQUIREMENTS.glob("*.txt"))
     for file in files:
-        lines = _unlocked(file.read_text(encoding="utf-8"))
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            locked = list(pool.map(_locked, lines))
+        lines = _without_hashes(file.read_text(encoding="utf-8"))
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            locked = list(pool.map(_with_hashes, lines))
         file.write_text("".join(f"{line}\n" for line in locked), encoding="utf-8")
         print(f"{file.name}: {sum('--hash' in line for line in locked)} releases")
 
 
-def _unlocked(text: str) -> list[str]:
-    """The lines of a file, without hashes."""
+def _without_hashes(text: str) -> list[str]:
+    """The lines of a requirements file without their hashes."""
     return re.sub(r" \\\n +--hash=\S+", "", text).splitlines()
 
 
-def _locked(line: str) -> str:
-    """A line of a file, with hashes if it pins something. Raises ValueError."""
+def _with_hashes(line: str) -> str:
+    """A line with the hashes of the release it pins; comments are returned as they are.
+
+    Raises:
+        ValueError: the line pins no version, or the index has no file of it.
+    """
     if not line or line.startswith("#"):
         return line
     requirement = Requirement(line)
@@ -60,35 +65,36 @@ def _locked(line: str) -> str:
         raise ValueError(f"{line!r} pins no version")
     hashes = _hashes(requirement.name, Version(pinned[1]))
     if not hashes:
-        raise ValueError(f"there is nothing to install of {line!r}")
+        raise ValueError(f"the index has no file for {line!r}")
     return " \\\n".join([line, *(f"    --hash=sha256:{digest}" for digest in hashes)])
 
 
 def _hashes(name: str, version: Version) -> list[str]:
+    """The SHA-256 digests of a release, from the index's JSON API (PEP 691)."""
     page = f"{PyPI.simple_url}/{canonicalize_name(name)}/"
-    asked = urllib.request.Request(page, headers={"Accept": _CONTENT})  # noqa: S310 - pip's https
-    with urllib.request.urlopen(asked, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310
-        files: list[dict[str, Any]] = json.load(answer)["files"]
+    request = urllib.request.Request(page, headers={"Accept": _CONTENT_TYPE})  # noqa: S310 - pip's https
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+        files: list[dict[str, Any]] = json.load(response)["files"]
     wheels, sources = set(), set()
     for file in files:
         digest = file["hashes"]["sha256"]
-        with suppress(ValueError):  # names of long ago
+        with suppress(ValueError):  # a file name from before the rules of PEP 427
             if file["filename"].endswith(".whl"):
-                _, of, _, tags = parse_wheel_filename(file["filename"])
-                if of == version and any(map(_fits, tags)):
+                _, release, _, tags = parse_wheel_filename(file["filename"])
+                if release == version and any(map(_is_supported, tags)):
                     wheels.add(digest)
             elif parse_sdist_filename(file["filename"])[1] == version:
                 sources.add(digest)
     return sorted(wheels or sources)
 
 
-def _fits(tag: Tag) -> bool:
-    """Whether a wheel with this tag is for one of the Pythons on one of the machines."""
+def _is_supported(tag: Tag) -> bool:
+    """Whether a wheel with this tag installs on Linux x86_64 with one of the interpreters."""
     if tag.platform != "any" and not re.fullmatch(r"(many)?linux\w*_x86_64", tag.platform):
         return False
     if tag.abi == "abi3":
         return tag.interpreter.startswith("cp3") and int(tag.interpreter[3:]) <= 13
-    return tag.interpreter in ("py3", *_PYTHONS) and tag.abi in ("none", tag.interpreter)
+    return tag.interpreter in ("py3", *_INTERPRETERS) and tag.abi in ("none", tag.interpreter)
 
 
 if __name__ == "__main__":

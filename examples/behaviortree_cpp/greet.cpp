@@ -1,4 +1,4 @@
-// Ticks trees/greet.xml until Ctrl-C. The topic `danger` (std_msgs/Bool) is the blackboard's `danger`.
+// Ticks trees/greet.xml until Ctrl-C. The topic `danger` (std_msgs/Bool) sets the blackboard entry `danger`.
 
 #include <atomic>
 #include <chrono>
@@ -21,7 +21,7 @@ std::atomic<bool> stop{false};
 
 int main(int argc, char ** argv)
 {
-  // rclcpp's own handlers would leave ROS at Ctrl-C, before anything could be cancelled.
+  // rclcpp's own handlers would shut ROS down at Ctrl-C, before a goal could be cancelled.
   rclcpp::init(argc, argv, rclcpp::InitOptions(), rclcpp::SignalHandlerOptions::None);
   std::signal(SIGINT, [](int) {stop = true;});
   std::signal(SIGTERM, [](int) {stop = true;});
@@ -46,7 +46,7 @@ int main(int argc, char ** argv)
   while (!stop) {
     rclcpp::spin_some(node);
     tree.tickOnce();
-    tree.sleep(20ms);  // less when a node has news
+    tree.sleep(20ms);  // returns early when a tree node asks for a tick
   }
   tree.haltTree();
   rclcpp::shutdown();

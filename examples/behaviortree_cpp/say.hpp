@@ -1,4 +1,4 @@
-// A tree node that says something through the action `say`, for BehaviorTree.CPP 4 and BehaviorTree.ROS2.
+// A tree node for BehaviorTree.CPP 4 and BehaviorTree.ROS2 that says something through the action `say`.
 
 #pragma once
 
@@ -8,8 +8,8 @@
 #include <audio_common_msgs/action/tts.hpp>
 #include <behaviortree_ros2/bt_action_node.hpp>
 
-/// RUNNING until the text was heard; SUCCESS when that was all of it. Halted before that, it cancels:
-/// the base class's halt() does, and the loudspeaker is silent within 100 ms.
+/// RUNNING until the text was heard, SUCCESS when all of it was. If it is halted before, the base class's
+/// halt() cancels the goal, and the loudspeaker is silent within 100 ms.
 class Say : public BT::RosActionNode<audio_common_msgs::action::TTS>
 {
 public:
@@ -20,17 +20,17 @@ public:
   {
     return providedBasicPorts({
       BT::InputPort<std::string>("text", "what to say"),
-      BT::InputPort<std::string>("language", "", "a voice alias, voice or language; empty: the server's own"),
+      BT::InputPort<std::string>("language", "", "a voice alias, voice or language; empty: the server's default"),
       BT::InputPort<float>("volume", 1.0F, "linear gain, 0.0 to 1.0"),
       BT::InputPort<float>("rate", 1.0F, "speed, 0.25 to 4.0"),
-      BT::OutputPort<double>("heard_s", "seconds of speech that have begun to be heard"),
+      BT::OutputPort<double>("heard_s", "seconds of speech played so far"),
     });
   }
 
   bool setGoal(Goal & goal) override
   {
     heard_s_ = 0.0;
-    // A text that is not there yet ends in onFailure(INVALID_GOAL), without a goal being sent.
+    // A missing text ends in onFailure(INVALID_GOAL), and no goal is sent.
     return getInput("text", goal.text) && getInput("language", goal.language) &&
            getInput("volume", goal.volume) && getInput("rate", goal.rate);
   }

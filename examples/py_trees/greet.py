@@ -1,4 +1,4 @@
-"""A small behaviour tree that greets, and breaks the greeting off when there is danger.
+"""A small behaviour tree that greets, and interrupts the greeting when there is danger.
 
 Run `speak_server` and `audio_player`, then `python examples/py_trees/greet.py`. Raise the alarm:
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 import time
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import rclpy
@@ -43,9 +44,11 @@ class Alarm(Behaviour):
         self._raised = False
 
     def setup(self, **kwargs: Any) -> None:
+        """Subscribe to `danger` with the rclpy node `node`."""
         kwargs["node"].create_subscription(Bool, "danger", self._on_danger, 10)
 
     def update(self) -> Status:
+        """SUCCESS if the alarm was raised since the last tick, else FAILURE."""
         raised, self._raised = self._raised, False
         return Status.SUCCESS if raised else Status.FAILURE
 
@@ -54,52 +57,74 @@ class Alarm(Behaviour):
         self._danger = message.data
 
 
+class Greeter:
+    """A ROS node that ticks the tree of a greeting."""
+
+    def __init__(self, text: str) -> None:
+        self._node = rclpy.create_node("greeter")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._greeting, self._warning = Say("Greeting", text), Say("Warning", "Danger!")
+        self._tree = BehaviourTree(make_root(self._greeting, self._warning))
+        self._tree.setup(node=self._node)
+        self._told: dict[Say, str] = {}
+
+    @property
+    def status(self) -> Status:
+        """SUCCESS when the greeting was heard to its end, FAILURE when it cannot be."""
+        return self._greeting.status
+
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """Tick until `is_over` returns True."""
+        timer = self._node.create_timer(TICK_SECONDS, self._tick)
+        while not is_over():
+            self._executor.spin_once(TICK_SECONDS)
+        self._node.destroy_timer(timer)
+
+    def close(self) -> None:
+        """Cancel what is being said, wait until it is silent, and leave ROS."""
+        self._tree.root.stop(Status.INVALID)
+        deadline = time.monotonic() + SILENCE_SECONDS
+        while (self._greeting.busy or self._warning.busy) and time.monotonic() < deadline:
+            self._executor.spin_once(TICK_SECONDS)
+        tell((self._greeting, self._warning), self._told)
+        self._tree.shutdown()
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def _tick(self) -> None:
+        self._tree.tick()
+        tell((self._greeting, self._warning), self._told)
+
+
 def main() -> int:
-    """Tick until Ctrl-C. With --once, the exit code is 0 when the greeting was heard to its end."""
+    """Greet until Ctrl-C; 0, but with --once 1 if the greeting was not heard to its end."""
     parser = argparse.ArgumentParser(description="greet, until there is danger")
     parser.add_argument("text", nargs="?", default=GREETING, help="the greeting")
-    parser.add_argument("--once", action="store_true", help="end when the greeting has ended")
+    parser.add_argument("--once", action="store_true", help="stop when the greeting has ended")
     arguments = parser.parse_args()
 
-    stop = threading.Event()
+    interrupted = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    # rclpy's own handlers would leave ROS at once, before anything could be cancelled.
+        signal.signal(number, interrupt)
+    # rclpy's own handlers would shut ROS down at once, before a goal could be cancelled.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("greeter")
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    greeting, warning = Say("Greeting", arguments.text), Say("Warning", "Danger!")
-    tree = BehaviourTree(make_root(greeting, warning))
-    tree.setup(node=node)
-    told: dict[Say, str] = {}
-
-    def tick() -> None:
-        tree.tick()
-        tell((greeting, warning), told)
-        if arguments.once and greeting.status in {Status.SUCCESS, Status.FAILURE}:
-            stop.set()
-
-    timer = node.create_timer(TICK_SECONDS, tick)
-    while not stop.is_set():
-        executor.spin_once(TICK_SECONDS)
-    node.destroy_timer(timer)
-    succeeded = greeting.status == Status.SUCCESS
-
-    tree.root.stop(Status.INVALID)
-    deadline = time.monotonic() + SILENCE_SECONDS
-    while (greeting.busy or warning.busy) and time.monotonic() < deadline:
-        executor.spin_once(TICK_SECONDS)
-    tell((greeting, warning), told)
-    tree.shutdown()
-    executor.shutdown()
-    node.destroy_node()
+    greeter = Greeter(arguments.text)
+    ended = (Status.SUCCESS, Status.FAILURE)
+    greeter.run(lambda: interrupted or (arguments.once and greeter.status in ended))
+    succeeded = greeter.status == Status.SUCCESS
+    greeter.close()
     rclpy.shutdown()
     return 0 if succeeded or not arguments.once else 1
 
 
 def make_root(greeting: Say, warning: Say) -> Behaviour:
-    """Warn when the alarm is raised, else greet, again and again."""
+    """A tree that warns when the alarm is raised and otherwise greets, again and again."""
     danger = Sequence("Danger", memory=True, children=[Alarm("Alarm"), warning])
     pause = Timer("Pause", PAUSE_SECONDS)
     greet = Sequence("Greet", memory=True, children=[greeting, pause])
@@ -107,7 +132,7 @@ def make_root(greeting: Say, warning: Say) -> Behaviour:
 
 
 def tell(behaviours: tuple[Say, ...], told: dict[Say, str]) -> None:
-    """Print what the behaviours have to say about themselves, where that is new."""
+    """Print the feedback messages that have changed; `told` has those printed last."""
     for say in behaviours:
         if say.feedback_message != told.get(say, ""):
             told[say] = say.feedback_message

@@ -1,4 +1,4 @@
-"""A behaviour that says something through the action `say`, for trees of py_trees."""
+"""A py_trees behaviour that says something through the action `say`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 
 
 class Say(Behaviour):
-    """Runs until its text was heard; stopped before that, it falls silent within 100 ms.
+    """RUNNING until its text was heard. If it is stopped before, the sound ends within 100 ms.
 
-    A tick never waits: the goal is sent by the first tick that finds a server, and what comes back
-    is only looked at. It comes back through the node given to `setup(node=...)`, which somebody has
-    to spin, in this thread or another.
+    A tick never blocks: the first tick that finds a server sends the goal, and later ones check its
+    state. Responses arrive through the node given to `setup(node=...)`, which has to be spun, in
+    this thread or another.
 
-    Succeeds when the last sample was heard. Fails when
+    SUCCESS when the last sample was heard. FAILURE when
 
     - there is no server, or it does not answer the goal within `server_timeout` seconds
-    - the server refuses the goal, or breaks it off
-    - the server goes away
-    - the text was not heard to its end `timeout` seconds after the first tick; time spent in the
-      server's queue counts
+    - the server refuses or aborts the goal
+    - the server disappears
+    - the text was not heard to its end `timeout` seconds after the first tick, the time in the
+      server's queue included
 
-    A selector starts a branch of higher priority before it stops the one that runs, so a text that
-    interrupts another is sent before the other is cancelled. That suits speak_server's queue_policy
-    `queue`, the default, and `replace`; with `reject` the interruption would be refused.
+    A selector starts a branch of higher priority before it stops the running one, so the goal of an
+    interruption is sent before the interrupted one is cancelled. This works with speak_server's
+    queue_policy `queue`, the default, and `replace`; with `reject` the interruption is refused.
     """
 
     def __init__(
@@ -55,90 +55,93 @@ class Say(Behaviour):
         self._timeout = timeout
         self._node: Any = None
         self._client: Any = None
-        self._line: _Line | None = None
-        self._begun_at = 0.0
+        self._request: _Request | None = None
+        self._started_at = 0.0
 
     @property
     def busy(self) -> bool:
         """Whether the server may still be speaking for this behaviour."""
-        return self._line is not None and self._line.sent and not self._line.ended
+        return self._request is not None and self._request.sent and not self._request.ended
 
     def setup(self, **kwargs: Any) -> None:
-        """`node`: the rclpy node to talk through."""
+        """Create the action client with the rclpy node `node`."""
         self._node = kwargs["node"]
         self._client = ActionClient(self._node, TTS, self._action)
 
     def initialise(self) -> None:
-        assert self._client is not None, "setup(node=...) comes before the first tick"
-        self._begun_at = time.monotonic()
-        self._line = _Line(self._goal, self._on_change)
+        """Prepare a new goal, which a tick will send."""
+        assert self._client is not None, "call setup(node=...) before the first tick"
+        self._started_at = time.monotonic()
+        self._request = _Request(self._goal, self._on_change)
         self.feedback_message = "waiting for the server"
 
     def update(self) -> Status:
-        line = self._line
-        assert line is not None
-        if not line.sent and self._client.server_is_ready():
-            line.send(self._node.executor, self._client)
-        if line.ended:
-            return Status.SUCCESS if line.status == _SUCCEEDED else Status.FAILURE
-        trouble = self._trouble(line)
-        if trouble is None:
+        """Send the goal if a server is there, and return what is known of it; never block."""
+        request = self._request
+        assert request is not None
+        if not request.sent and self._client.server_is_ready():
+            request.send(self._node.executor, self._client)
+        if request.ended:
+            return Status.SUCCESS if request.status == _SUCCEEDED else Status.FAILURE
+        problem = self._problem(request)
+        if problem is None:
             return Status.RUNNING
-        self.feedback_message = trouble
+        self.feedback_message = problem
         return Status.FAILURE
 
     def terminate(self, new_status: Status) -> None:
-        """Silence what is being said, if it is not over. `INVALID`: another branch took over."""
-        line = self._line
-        if line is None or line.ended or line.given_up:
+        """Cancel the goal if it has not ended. `INVALID` means that another branch took over."""
+        request = self._request
+        if request is None or request.ended or request.abandoned:
             return
         if new_status == Status.INVALID:
             self.feedback_message = "cut off"
-        line.give_up()
+        request.abandon()
 
     def shutdown(self) -> None:
-        if self._line is not None:
-            self._line.given_up = True
+        """Destroy the action client."""
+        if self._request is not None:
+            self._request.abandoned = True
         if self._client is not None:
             self._client.destroy()
             self._client = None
 
-    def _trouble(self, line: _Line) -> str | None:
-        """Why there is no point in waiting any longer."""
-        waited = time.monotonic() - self._begun_at
-        if not line.accepted and waited > self._server_timeout:
-            return "the server does not answer" if line.sent else "there is no server"
-        if line.accepted and not self._client.server_is_ready():
+    def _problem(self, request: _Request) -> str | None:
+        """Why the behaviour fails, if it does."""
+        waited = time.monotonic() - self._started_at
+        if not request.accepted and waited > self._server_timeout:
+            return "the server does not answer" if request.sent else "there is no server"
+        if request.accepted and not self._client.server_is_ready():
             return "the server is gone"
         if waited > self._timeout:
             return f"not heard to its end within {self._timeout:g} s"
         return None
 
-    def _on_change(self, line: _Line) -> None:
-        """Say what is heard, also when that becomes known after the behaviour was stopped."""
-        if line is not self._line:
+    def _on_change(self, request: _Request) -> None:
+        """Update the feedback message, also after the behaviour was stopped."""
+        if request is not self._request:
             return
-        if not line.ended:
-            if not line.given_up:
-                self.feedback_message = f"{line.seconds:.1f} s heard of {self.text!r}"
-        elif not line.accepted:
+        if not request.ended:
+            if not request.abandoned:
+                self.feedback_message = f"{request.seconds:.1f} s heard of {self.text!r}"
+        elif not request.accepted:
             self.feedback_message = "refused; speak_server's log says why"
-        elif line.status == _SUCCEEDED:
-            self.feedback_message = f"heard {line.heard!r}"
+        elif request.status == _SUCCEEDED:
+            self.feedback_message = f"heard {request.heard!r}"
         else:
-            self.feedback_message = f"cut off after {line.heard!r}"
+            self.feedback_message = f"cut off after {request.heard!r}"
 
 
-class _Line:
-    """One goal on its way. Its callbacks come from the thread that spins the node."""
+class _Request:
+    """One goal and its state. Its callbacks run in the thread that spins the node."""
 
-    def __init__(self, goal: TTS.Goal, on_change: Callable[[_Line], None]) -> None:
+    def __init__(self, goal: TTS.Goal, on_change: Callable[[_Request], None]) -> None:
         self._goal = goal
         self._on_change = on_change
         self._handle: Any = None
         self.sent = False
         self.ended = False
-        self.given_up = False
+        self.abandoned = False
         self.status: int | None = None
         self.heard = ""
         self.seconds = 0.0
@@ -148,8 +151,8 @@ class _Line:
         return self._handle is not None
 
     def send(self, executor: Any, client: Any) -> None:
-        """Have the thread that spins send it: rclpy can lose an answer that is taken by another
-        thread than the one that sends (Jazzy and Kilted).
+        """Send the goal in the thread that spins: otherwise rclpy can lose the response (Jazzy and
+        Kilted).
         """
         self.sent = True
         if executor is None:
@@ -158,19 +161,19 @@ class _Line:
             executor.create_task(self._send, client)
 
     def _send(self, client: Any) -> None:
-        if self.given_up:
+        if self.abandoned:
             self.ended = True
         else:
             sent = client.send_goal_async(self._goal, self._on_feedback)
             sent.add_done_callback(self._on_response)
 
-    def give_up(self) -> None:
-        """Cancel the goal, or else have its acceptance cancel it.
+    def abandon(self) -> None:
+        """Cancel the goal, at once or as soon as it is accepted.
 
-        First the flag and then the handle here, the other way round in `_on_response`: whichever
-        thread comes second finds what the first has left.
+        This sets the flag before it reads the handle, `_on_response` the handle before it reads the
+        flag: whichever thread comes second sees what the first has set.
         """
-        self.given_up = True
+        self.abandoned = True
         if self._handle is not None:
             self._handle.cancel_goal_async()
 
@@ -181,7 +184,7 @@ class _Line:
             return
         self._handle = handle
         handle.get_result_async().add_done_callback(self._on_result)
-        if self.given_up:
+        if self.abandoned:
             handle.cancel_goal_async()
 
     def _on_feedback(self, message: Any) -> None:

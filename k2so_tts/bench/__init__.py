@@ -1,1 +1,1 @@
-"""Everything that measures, with and without ROS."""
+"""Measurements of latency and cost, with and without ROS."""

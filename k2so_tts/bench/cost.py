@@ -1,26 +1,29 @@
-"""What processes cost: processor time and memory, from `/proc`, their children included."""
+"""What processes cost: CPU time and memory, their descendants included."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from time import clock_gettime_ns, monotonic
+from time import monotonic
 from typing import TYPE_CHECKING
+
+from k2so_tts.processes import cpu_seconds, peak_resident_mib, with_descendants
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_PROC = Path("/proc")
 _LOOK_SECONDS = 0.5
 _JOIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Processor time (s) over a time (s), and the most memory (MiB) that was ever resident."""
+    """CPU time `cpu_s` over `seconds` of real time, and the most memory (MiB) ever resident.
+
+    Pages that processes share count once for each of them.
+    """
 
     cpu_s: float
     seconds: float
@@ -28,26 +31,27 @@ class Cost:
 
     @property
     def share(self) -> float:
-        """Of one core."""
+        """CPU time as a fraction of one core."""
         return self.cpu_s / self.seconds
 
 
 class Meter:
-    """Looks twice a second at some processes and their children, between its enter and exit.
+    """A context manager that samples groups of processes and their descendants twice a second.
 
-    A child that lives less than half a second may be missed.
+    `processes` has the process ids of each group by its name. A child that lives for less than half
+    a second may be missed.
     """
 
     def __init__(self, processes: Mapping[str, Iterable[int]]) -> None:
-        self._trees = {name: _Tree(tuple(pids)) for name, pids in processes.items()}
+        self._groups = {name: _Group(tuple(pids)) for name, pids in processes.items()}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
         self._began = 0.0
         self._seconds = 0.0
 
     def __enter__(self) -> Self:
-        for tree in self._trees.values():
-            tree.begin()
+        for group in self._groups.values():
+            group.begin()
         self._began = monotonic()
         self._thread.start()
         return self
@@ -55,68 +59,47 @@ class Meter:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(_JOIN_SECONDS)
-        self._look()
+        self._sample()
 
     @property
     def costs(self) -> dict[str, Cost]:
-        """By the name that was given."""
+        """The cost of each group since the block was entered, by the group's name."""
         return {
-            name: Cost(tree.cpu_ns / 1e9, self._seconds, tree.peak_kib / 1024)
-            for name, tree in self._trees.items()
+            name: Cost(group.cpu_s, self._seconds, group.peak_mib)
+            for name, group in self._groups.items()
         }
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_SECONDS):
-            self._look()
+            self._sample()
 
-    def _look(self) -> None:
-        for tree in self._trees.values():
-            tree.look()
+    def _sample(self) -> None:
+        for group in self._groups.values():
+            group.sample()
         self._seconds = monotonic() - self._began
 
 
-class _Tree:
-    """Processes and their children."""
+class _Group:
+    """Processes and their descendants; those that have ended keep what they have cost."""
 
     def __init__(self, roots: tuple[int, ...]) -> None:
         self._roots = roots
-        self._before: dict[int, int] = {}
-        self._cpu_ns: dict[int, int] = {}
-        self.peak_kib = 0
+        self._cpu_before = 0.0
+        self._cpu_s: dict[int, float] = {}
+        self.peak_mib = 0.0
 
     def begin(self) -> None:
-        self.look()
-        self._before = dict(self._cpu_ns)
+        self.sample()
+        self._cpu_before = sum(self._cpu_s.values())
 
     @property
-    def cpu_ns(self) -> int:
-        return sum(self._cpu_ns.values()) - sum(self._before.values())
+    def cpu_s(self) -> float:
+        return sum(self._cpu_s.values()) - self._cpu_before
 
-    def look(self) -> None:
-        resident = 0
-        for pid in _with_children(self._roots):
+    def sample(self) -> None:
+        resident = 0.0
+        for pid in with_descendants(self._roots):
             with contextlib.suppress(OSError):
-                resident += _peak_kib(pid)
-                self._cpu_ns[pid] = clock_gettime_ns(_processor_clock(pid))
-        self.peak_kib = max(self.peak_kib, resident)
-
-
-def _with_children(pids: Iterable[int]) -> Iterator[int]:
-    for pid in pids:
-        yield pid
-        with contextlib.suppress(OSError):
-            for task in (_PROC / str(pid) / "task").iterdir():
-                yield from _with_children(map(int, (task / "children").read_text().split()))
-
-
-def _processor_clock(pid: int) -> int:
-    """The clock of the processor time of all threads of a process, those that have ended too; made
-    as the C library's clock_getcpuclockid does.
-    """
-    return (~pid << 3) | 2
-
-
-def _peak_kib(pid: int) -> int:
-    """The most memory of a process that was ever resident; shared pages count in each."""
-    status = (_PROC / str(pid) / "status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
+                resident += peak_resident_mib(pid)
+                self._cpu_s[pid] = cpu_seconds(pid)
+        self.peak_mib = max(self.peak_mib, resident)

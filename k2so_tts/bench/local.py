@@ -1,4 +1,4 @@
-"""Measured without ROS: the engine and the player of this package, and a bare pipe to compare."""
+"""Measurements without ROS: an engine with the player in this process, and a bare pipe."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from k2so_tts.audio import EMPTY_PCM, Pcm, Samples
-from k2so_tts.bench.utterance import MeasureError, Utterance
+from k2so_tts.audio import EMPTY_PCM, Pcm, Samples, to_samples
+from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
 from k2so_tts.engines import Engine
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import open_device, output_devices
@@ -26,10 +26,9 @@ _READ_BYTES = 8192
 
 
 def choose_device(wanted: str) -> tuple[str, str]:
-    """A device for a measurement, and its name: `null` where `auto` finds none.
+    """The specification of a device to measure on, and its name; `null` where `auto` finds none.
 
-    Raises:
-        DeviceError: there is no device of that name.
+    One that was named is taken as it is: whether it exists shows when it is opened.
     """
     if wanted != "auto":
         return wanted, wanted
@@ -43,11 +42,11 @@ def choose_device(wanted: str) -> tuple[str, str]:
     return wanted, default.name
 
 
-@dataclass
+@dataclass(eq=False)
 class _Log:
-    """When things happened (s, monotonic)."""
+    """Times (s, monotonic): of the request, of each chunk, and of each position (s) heard."""
 
-    given_at: float = 0.0
+    requested_at: float = 0.0
     chunks: list[tuple[float, Pcm]] = field(default_factory=list)
     heard: list[tuple[float, float]] = field(default_factory=list)
 
@@ -60,10 +59,11 @@ def speak(
     *,
     streaming: bool = True,
     cut: bool = False,
-) -> tuple[Utterance, Pcm]:
-    """Speak a text on a device that runs already; what was measured, and what was played.
+) -> tuple[MeasuredUtterance, Pcm]:
+    """Speak a text; return what was measured and the samples that were played, shape (frames,).
 
-    With `cut` it ends soon after its first frame was heard.
+    With `cut` it ends soon after its first frame was heard. Without `streaming` the whole text is
+    made before any of it is played.
 
     Raises:
         EngineError: the engine failed.
@@ -73,28 +73,31 @@ def speak(
     synthesis = Synthesis(LoadedEngine(engine), text, manner, streaming=streaming)
     log = _Log()
     heard = play(
-        _noted(synthesis, log, cut=cut),
+        _logged(synthesis, log, cut=cut),
         engine.sample_rate,
         settings,
         lambda position: log.heard.append((time.monotonic(), position)),
     )
     if heard is None or heard.began_at is None:
         raise MeasureError(f"nothing was heard of {text!r}")
-    since = log.given_at
-    utterance = Utterance(
+    since = log.requested_at
+    utterance = MeasuredUtterance(
         name="streamed" if streaming else "traditional",
         accepted_s=None,
         made_s=synthesis.seconds,
         chunks=tuple((at - since, len(pcm) / synthesis.rate) for at, pcm in log.chunks),
-        heard=((heard.began_at - since, 0.0), *((at - since, told) for at, told in log.heard[1:])),
+        heard=(
+            (heard.began_at - since, 0.0),
+            *((at - since, position) for at, position in log.heard[1:]),
+        ),
         underruns=heard.underruns,
     )
     return utterance, np.concatenate([EMPTY_PCM, *(pcm for _, pcm in log.chunks)])
 
 
-def _noted(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
-    """The chunks of a synthesis, each noted as it is handed on. The text is given now."""
-    log.given_at = time.monotonic()
+def _logged(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
+    """The chunks of a synthesis, each logged as it is handed on; the request is logged as now."""
+    log.requested_at = time.monotonic()
     for pcm in stream_pcm(synthesis):
         if len(pcm):
             log.chunks.append((time.monotonic(), pcm))
@@ -105,24 +108,26 @@ def _noted(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One text spoken traditionally (made whole, then played) and streamed."""
+    """One text spoken traditionally (made whole, then played) and streamed.
+
+    `differing` counts the samples in which the two differ, with those that only one of them has.
+    """
 
     engine: str
-    traditional: Utterance
-    streamed: Utterance
+    traditional: MeasuredUtterance
+    streamed: MeasuredUtterance
     differing: int
-    """Samples in which the two differ, those that only one has included."""
 
     @property
     def improvement(self) -> float:
-        """By which share of the traditional time the first audio came sooner."""
+        """By what fraction of the traditional time the first frame was heard sooner."""
         return 1.0 - self.streamed.first_frame_s / self.traditional.first_frame_s
 
 
 def compare(
     name: str, engine: Engine, text: str, manner: SynthesisOptions, settings: PlayerSettings
 ) -> Comparison:
-    """Speak a text both ways. Raises what `speak` raises."""
+    """Speak a text both ways with an engine that is loaded. Raises what `speak` raises."""
     traditional, whole = speak(engine, text, manner, settings, streaming=False)
     streamed, pieces = speak(engine, text, manner, settings)
     common = min(len(whole), len(pieces))
@@ -132,14 +137,14 @@ def compare(
 
 
 class BarePipe:
-    """`espeak-ng --stdout` read into a device that runs already: the least that speaking takes.
+    """`espeak-ng --stdout` read into a running device: the lower bound of what speaking can take.
 
-    What counts is when the first frame is heard, so only what the program gives first is played,
-    as it comes and without resampling.
+    Only the time of the first frame is measured, so only the first block that the program writes is
+    played, without resampling.
 
     Raises:
         MeasureError: there is no `espeak-ng` program.
-        DeviceError: the device can't be opened.
+        DeviceError: the device cannot be opened.
     """
 
     def __init__(self, settings: PlayerSettings) -> None:
@@ -154,6 +159,7 @@ class BarePipe:
         self._device.start(self._render)
 
     def close(self) -> None:
+        """Close the device."""
         self._device.close()
 
     def speak(self, text: str) -> float:
@@ -163,7 +169,7 @@ class BarePipe:
             MeasureError: nothing was heard of it.
         """
         self._heard.clear()
-        given_at = time.monotonic()
+        requested_at = time.monotonic()
         with subprocess.Popen(
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         ) as process:
@@ -175,12 +181,12 @@ class BarePipe:
                 _READ_BYTES
             )
             pcm = np.frombuffer(first[: len(first) // 2 * 2], "<i2")
-            self._pending.append((pcm.astype(np.float32) / 32768.0)[:, np.newaxis])
+            self._pending.append(to_samples(pcm))
             while process.stdout.read(_READ_BYTES):
                 pass
         if not self._heard.wait(_PIPE_SECONDS):
             raise MeasureError(f"the bare pipe was not heard for {_PIPE_SECONDS:g} s")
-        return self._heard_at - given_at
+        return self._heard_at - requested_at
 
     def _render(self, out: Samples, heard_at: float) -> None:
         out.fill(0.0)

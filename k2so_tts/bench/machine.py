@@ -1,4 +1,4 @@
-"""What a measurement was made on, so that it can be made again."""
+"""The machine and the software that a measurement was made with, so that it can be repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGES = ("sounddevice", "soxr")
 
 
 def describe() -> dict[str, str]:
-    """The machine, how busy it is, and the versions of what does the work."""
+    """Facts by name: the machine, its load, and the versions of the software that matters."""
     found = {
         "machine": f"{platform.machine()}, {_processor()}, {os.cpu_count()} cores",
         "memory": f"{_memory_gib():.1f} GiB",
@@ -32,7 +32,7 @@ def describe() -> dict[str, str]:
 
 
 def lines(facts: Mapping[str, str]) -> str:
-    """One fact a line."""
+    """The facts as text, one a line."""
     return "\n".join(f"{name}: {value}" for name, value in facts.items())
 
 
@@ -51,11 +51,11 @@ def _memory_gib() -> float:
 def _espeak_version() -> str:
     program = shutil.which("espeak-ng")
     if program is None:
-        return "no program of that name"
-    told = subprocess.run(
+        return "not installed"
+    result = subprocess.run(
         [program, "--version"], capture_output=True, text=True, timeout=_ASK_SECONDS, check=False
     )
-    return told.stdout.partition("Data at")[0].strip() or "unknown"
+    return result.stdout.partition("Data at")[0].strip() or "unknown"
 
 
 def _version(package: str) -> str:

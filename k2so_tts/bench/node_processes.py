@@ -1,4 +1,4 @@
-"""Robots for measurements: both nodes in processes of their own, in a namespace of their own."""
+"""Both nodes of a robot as child processes, in a namespace of their own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 from k2so_tts.bench.utterance import MeasureError
+from k2so_tts.processes import signals_deferred
 
 _STOP_SECONDS = 10.0
-PROGRAMS = ("speak_server", "audio_player")
+_PROGRAMS = ("speak_server", "audio_player")
 
 
 @dataclass(frozen=True)
 class Robot:
-    """Both nodes of a namespace, by their process ids."""
+    """Both nodes of a namespace: `pids` has their process ids by the names of their programs."""
 
     namespace: str
     pids: Mapping[str, int]
@@ -29,17 +30,18 @@ class Robot:
 def running(
     namespace: str, server: Mapping[str, object], player: Mapping[str, object]
 ) -> Iterator[Robot]:
-    """Start both nodes with some parameters, and end them with the block.
+    """Start both nodes with these parameters, and end them when the block is left.
 
-    They listen to this machine alone, unless the environment says otherwise.
+    They take ROS's discovery range and domain from the environment.
 
     Raises:
         MeasureError: the package is not installed where ROS looks for it.
     """
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for program, parameters in zip(PROGRAMS, (server, player), strict=True):
-            processes[program] = _start(program, namespace, parameters)
+        for program, parameters in zip(_PROGRAMS, (server, player), strict=True):
+            with signals_deferred():
+                processes[program] = _start(program, namespace, parameters)
         yield Robot(namespace, {name: process.pid for name, process in processes.items()})
     finally:
         for process in processes.values():
@@ -54,7 +56,9 @@ def _start(
     try:
         prefix = get_package_prefix("k2so_tts")
     except PackageNotFoundError as error:
-        raise MeasureError("source the workspace that k2so_tts is installed in") from error
+        raise MeasureError(
+            "k2so_tts is not found; source the setup.bash of its workspace"
+        ) from error
     path = f"{prefix}/lib/k2so_tts/{program}"
     command = [path, "--ros-args", "-r", f"__ns:={namespace}", "--log-level", "error"]
     for name, value in parameters.items():
@@ -63,6 +67,7 @@ def _start(
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process; kill it if that takes too long."""
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:

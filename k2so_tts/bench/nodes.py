@@ -1,4 +1,4 @@
-"""Measures over ROS: a client sends real goals to both nodes, each in a process of its own."""
+"""Measurements over ROS: a client sends goals to both nodes, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ from k2so_tts.bench.cost import Cost, Meter
 from k2so_tts.bench.local import BarePipe
 from k2so_tts.bench.node_processes import Robot, running
 from k2so_tts.bench.texts import LONG, MINUTE, PARAGRAPH, SHORT, WARM_UP
-from k2so_tts.bench.utterance import MeasureError, Utterance
+from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
+from k2so_tts.ros.diagnostics import values_by_node
 
-START_SECONDS = 30.0
+_START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 _GOAL_SECONDS, _WHOLE_SECONDS = 60.0, 600.0
-"""For a goal that is streamed, and for one that is made whole first."""
+"""Timeouts of a goal that is streamed, and of one that is made whole first."""
 _REST_SECONDS = 3.0
 _WARM_UPS = 5
 _LOOK_SECONDS = 0.02
 _CUT_SECONDS = 0.05
-"""Heard of a goal that is cut short, once its first frame was."""
+"""Seconds heard of a goal before it is cut short."""
 
 
 class BenchClient(SpeechClient):
-    """A client that knows what the nodes tell of themselves, and can set their parameters.
+    """A client that also reads the nodes' diagnostics and sets the server's parameters.
 
     Raises:
-        MeasureError: ROS refuses to take part.
+        MeasureError: ROS rejects the node (see `SpeechRefused`).
     """
 
     def __init__(self, namespace: str) -> None:
@@ -47,60 +48,71 @@ class BenchClient(SpeechClient):
         except SpeechRefused as error:
             raise MeasureError(str(error)) from error
         self._namespace = namespace
-        self._told: dict[str, dict[str, str]] = {}
+        self._diagnostics: dict[str, dict[str, str]] = {}
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         self._parameters: Any = self._node.create_client(
             SetParameters, "speak_server/set_parameters"
         )
 
     def wait_for_nodes(self) -> None:
-        """Wait until both nodes are there and know each other.
+        """Wait until both nodes run and have discovered each other.
 
         Raises:
-            MeasureError: they do not come up.
+            MeasureError: they do not start in time.
         """
-        there = self.wait_for_server(START_SECONDS) and self.wait_for_player(START_SECONDS)
-        if not there or not self._parameters.wait_for_service(START_SECONDS):
-            raise MeasureError(f"the nodes did not start within {START_SECONDS:g} s")
+        there = self.wait_for_server(_START_SECONDS) and self.wait_for_player(_START_SECONDS)
+        if not there or not self._parameters.wait_for_service(_START_SECONDS):
+            raise MeasureError(f"the nodes did not start within {_START_SECONDS:g} s")
         self.wait_for_status("speak_server", lambda values: values["players"] != "0")
 
     def set_streaming(self, streaming: bool) -> None:
-        """Have texts spoken while they are made, or made whole first."""
+        """Set the server's parameter `streaming`. Raises `MeasureError`."""
         parameter = Parameter("streaming", value=streaming).to_parameter_msg()
         request = SetParameters.Request(parameters=[parameter])
         response = self._ask(lambda: self._parameters.call_async(request), _ANSWER_SECONDS)
         if not response.results[0].successful:
-            raise MeasureError(f"streaming can't be set: {response.results[0].reason}")
+            raise MeasureError(f"streaming cannot be set: {response.results[0].reason}")
 
     def status(self, node: str) -> dict[str, str]:
-        """What a node has told last in `/diagnostics`; empty before it did."""
-        return self._told.get(f"{self._namespace}/{node}", {})
+        """The last diagnostic values of `speak_server` or `audio_player`; empty before any."""
+        return self._diagnostics.get(f"{self._namespace}/{node}", {})
 
     def wait_for_status(
         self, node: str, condition: Callable[[dict[str, str]], bool]
     ) -> dict[str, str]:
-        """Wait until something holds of what a node tells. Raises `MeasureError`."""
-        deadline = time.monotonic() + START_SECONDS
+        """Wait for diagnostic values that satisfy a condition, and return them.
+
+        Raises:
+            MeasureError: none came in time.
+        """
+        deadline = time.monotonic() + _START_SECONDS
         while not (values := self.status(node)) or not condition(values):
             if time.monotonic() > deadline:
-                raise MeasureError(f"{node} did not tell in /diagnostics what was waited for")
+                raise MeasureError(
+                    f"{node} did not publish the expected diagnostics in {_START_SECONDS:g} s"
+                )
             time.sleep(_LOOK_SECONDS)
         return values
 
     def warm_up(self) -> None:
-        """Say a word, again until it was heard of: at first the nodes may not know yet who listens.
+        """Say a word, again until its chunks and playhead were received: discovery may not be
+        complete at first.
 
         Raises:
-            MeasureError: nothing is heard of it.
+            MeasureError: no playhead was received.
         """
         for _ in range(_WARM_UPS):
             measured = self.say(WARM_UP, timeout=_GOAL_SECONDS)
             if measured.chunks and measured.heard:
                 return
-        raise MeasureError("the player does not tell its playhead")
+        raise MeasureError("no playhead was received from the player")
 
     def speak(self, text: str, *, streaming: bool = True, cut: bool = False) -> Measured:
-        """Say a text in the one way or the other. Raises `MeasureError` if it was not heard."""
+        """Say a text, streamed or made whole first; with `cut` it is cancelled once it is heard.
+
+        Raises:
+            MeasureError: it was refused, not heard, or did not end as it should.
+        """
         self.set_streaming(streaming)
         try:
             measured = self.say(
@@ -111,21 +123,22 @@ class BenchClient(SpeechClient):
         except (SpeechRefused, TimeoutError) as error:
             raise MeasureError(str(error)) from error
         if not measured.heard or not measured.chunks:
-            raise MeasureError(f"a goal {measured.status} unheard: {text[:40]!r}")
+            raise MeasureError(f"a goal was {measured.status} without being heard: {text[:40]!r}")
         if measured.status != "succeeded" and not cut:
             raise MeasureError(f"a goal was {measured.status} after {measured.text!r}")
         return measured
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            self._told[status.name.partition(":")[0]] = {
-                pair.key: pair.value for pair in status.values
-            }
+        self._diagnostics.update(values_by_node(message))
 
 
 @contextmanager
 def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, BenchClient]]:
-    """One robot of its own namespace, warmed up, and its client."""
+    """Run one robot in a namespace of its own; yields it, warmed up, and its client.
+
+    Raises:
+        MeasureError: the nodes do not start, or are not heard.
+    """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     namespace = f"/bench_{os.getpid()}"
     player = {
@@ -146,7 +159,9 @@ def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Measured in turns: the short text, the long one streamed and made whole, the bare pipe."""
+    """Results of `side_by_side`: the short text, the long one streamed and made whole first, and
+    the times (s) to the first frame of the short text through the bare pipe.
+    """
 
     short: list[Measured]
     long: list[Measured]
@@ -155,7 +170,7 @@ class SideBySide:
 
     @property
     def first_frames(self) -> dict[str, list[float]]:
-        """The times (s) to the first frame, for `ratios`."""
+        """The times (s) to the first frame, as `ratios` takes them."""
         goals = {"short": self.short, "long": self.long, "traditional": self.traditional}
         times = {name: [goal.heard[0][0] for goal in each] for name, each in goals.items()}
         return times | {"pipe": self.pipe}
@@ -170,13 +185,14 @@ def side_by_side(
     cut: bool,
     on_round: Callable[[], None],
 ) -> SideBySide:
-    """Each thing once a round, in an order that is drawn anew each time: what disturbs the machine
-    disturbs all of them alike. With `cut` the short goals are not spoken to their end either.
+    """Measure each kind of goal once a round, in an order drawn from `seed` for each round, so that
+    load on the machine affects all kinds alike. With `cut` the short goals are cancelled as well
+    once they are heard. `on_round` is called after each round.
 
     Raises:
         MeasureError: a goal or the bare pipe was not heard.
     """
-    drawn = random.Random(seed)  # noqa: S311 - for an order
+    order = random.Random(seed)  # noqa: S311 - no secret
     found = SideBySide([], [], [], [])
     with closing(BarePipe(settings)) as pipe:
         turns: list[Callable[[], None]] = [
@@ -186,17 +202,17 @@ def side_by_side(
             lambda: found.pipe.append(pipe.speak(SHORT)),
         ]
         for _ in range(rounds):
-            drawn.shuffle(turns)
+            order.shuffle(turns)
             for turn in turns:
                 turn()
             on_round()
     return found
 
 
-def timelines(client: BenchClient) -> list[Utterance]:
-    """The short text, and a paragraph both ways, each heard to its end."""
+def measure_utterances(client: BenchClient) -> list[MeasuredUtterance]:
+    """Measure the short text, and a paragraph both ways, each heard to its end."""
     return [
-        timeline(client, f"{name}, over ROS", text, streaming=streaming)
+        measure_utterance(client, f"{name}, over ROS", text, streaming=streaming)
         for name, text, streaming in (
             ("4 words", SHORT, True),
             ("a paragraph", PARAGRAPH, True),
@@ -205,27 +221,35 @@ def timelines(client: BenchClient) -> list[Utterance]:
     ]
 
 
-def timeline(client: BenchClient, name: str, text: str, *, streaming: bool) -> Utterance:
-    """One goal, with the time at which its engine had made everything."""
+def measure_utterance(
+    client: BenchClient, name: str, text: str, *, streaming: bool
+) -> MeasuredUtterance:
+    """Measure one goal. When the engine had made all of it is known from the server's diagnostics.
+
+    Raises:
+        MeasureError: it was not heard, or a node published no diagnostics.
+    """
     before = client.wait_for_status("speak_server", lambda _: True)["goals_succeeded"]
-    ran_dry = int(client.status("audio_player")["underruns"])
+    underruns = int(client.status("audio_player")["underruns"])
     goal = client.speak(text, streaming=streaming)
     server = client.wait_for_status(
         "speak_server", lambda values: values["goals_succeeded"] != before
     )
     engine_s = float(server["real_time_factor"]) * float(server["duration_s"])
-    return Utterance(
+    return MeasuredUtterance(
         name=name,
         accepted_s=goal.accepted_s,
         made_s=goal.accepted_s + engine_s,
         chunks=goal.chunks,
         heard=goal.heard,
-        underruns=int(client.status("audio_player")["underruns"]) - ran_dry,
+        underruns=int(client.status("audio_player")["underruns"]) - underruns,
     )
 
 
-def costs(robot: Robot, client: BenchClient, seconds: float) -> dict[str, dict[str, Cost]]:
-    """What each node costs while it speaks, and while it is idle and the device rests."""
+def measure_costs(robot: Robot, client: BenchClient, seconds: float) -> dict[str, dict[str, Cost]]:
+    """The cost of each node over `seconds` of speech, and over a third of that while it is idle and
+    its device is closed.
+    """
     nodes = {name: [pid] for name, pid in robot.pids.items()}
     found = {}
     with Meter(nodes) as meter:

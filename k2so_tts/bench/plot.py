@@ -1,4 +1,4 @@
-"""Draws where each millisecond of an utterance went; needs matplotlib."""
+"""Plots of where the time of an utterance went; needs matplotlib."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from k2so_tts.bench.utterance import Utterance
+from k2so_tts.bench.utterance import MeasuredUtterance
 
 INK, FAINT = "#22313f", "#dfe4e8"
 REQUEST, SYNTHESIS, WIRE = "#8e9aa6", "#d9772f", "#6a51a3"
@@ -18,16 +18,16 @@ BUFFER, DEVICE, HEARD = "#2f8f76", "#177e99", "#2563a8"
 LANES = ("request", "synthesis", "wire", "buffer", "device", "heard")
 """From top to bottom."""
 _BAR = 0.56
-_ROOM = 1.25
-"""Of the first frame that comes last: what lies after it is shown as well."""
+_MARGIN = 1.25
+"""The left plots end at the latest first frame times this."""
 
 
-def plot(utterances: Sequence[Utterance], prebuffer: int, facts: str, path: Path) -> None:
-    """A row for each utterance, as an image: its beginning in ms on the left, all of it on the
-    right. Playback begins when `prebuffer` chunks are there.
+def plot(utterances: Sequence[MeasuredUtterance], prebuffer: int, facts: str, path: Path) -> None:
+    """Draw a row for each utterance into an image: its beginning (ms) on the left, all of it (s) on
+    the right. `prebuffer` is the number of chunks that playback waits for, `facts` the caption.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the file cannot be written.
     """
     rows = len(utterances)
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
@@ -35,7 +35,7 @@ def plot(utterances: Sequence[Utterance], prebuffer: int, facts: str, path: Path
     grid = figure.subplots(rows, 2, squeeze=False, width_ratios=(3, 2))
     latest_ms = 1000 * max(utterance.first_frame_s for utterance in utterances)
     for (beginning, whole), utterance in zip(grid, utterances, strict=True):
-        _draw_beginning(beginning, utterance, prebuffer, _ROOM * latest_ms)
+        _draw_beginning(beginning, utterance, prebuffer, _MARGIN * latest_ms)
         _draw_whole(whole, utterance)
     grid[-1][0].set_xlabel("ms after the text was given")
     grid[-1][1].set_xlabel("s after the text was given")
@@ -48,8 +48,10 @@ def plot(utterances: Sequence[Utterance], prebuffer: int, facts: str, path: Path
     figure.savefig(path, dpi=110)
 
 
-def _draw_beginning(axes: Any, utterance: Utterance, prebuffer: int, until_ms: float) -> None:
-    """A lane for each step, up to the first frame."""
+def _draw_beginning(
+    axes: Any, utterance: MeasuredUtterance, prebuffer: int, until_ms: float
+) -> None:
+    """Draw a lane for each step, from the request up to `until_ms`."""
     accepted = 1000 * (utterance.accepted_s or 0.0)
     first_chunk, first_frame = 1000 * utterance.first_chunk_s, 1000 * utterance.first_frame_s
     enough = 1000 * utterance.chunks[min(prebuffer, len(utterance.chunks)) - 1][0]
@@ -70,14 +72,19 @@ def _draw_beginning(axes: Any, utterance: Utterance, prebuffer: int, until_ms: f
     axes.set_xlim(0, until_ms)
     axes.set_ylim(len(LANES) - 0.4, -0.6)
     axes.set_yticks(range(len(LANES)), LANES, color=INK)
-    _tell(axes, "request", accepted, f"accepted at {accepted:.1f} ms" if accepted else "")
-    _tell(axes, "synthesis", made, _told_of_synthesis(utterance))
+    _annotate(axes, "request", accepted, f"accepted at {accepted:.1f} ms" if accepted else "")
+    _annotate(axes, "synthesis", made, _synthesis_note(utterance))
     count = f"{len(arrivals)} of {len(utterance.chunks)} chunks"
-    _tell(axes, "wire", arrivals[-1], f"the first at {first_chunk:.1f} ms; {count}")
-    _tell(
+    _annotate(axes, "wire", arrivals[-1], f"the first at {first_chunk:.1f} ms; {count}")
+    _annotate(
         axes, "buffer", enough, f"{enough - first_chunk:.1f} ms until {prebuffer} chunks are there"
     )
-    _tell(axes, "device", first_frame, f"{first_frame - enough:.1f} ms to the loudspeaker")
+    _annotate(axes, "device", first_frame, f"{first_frame - enough:.1f} ms to the loudspeaker")
+    _annotate_heard(axes, first_frame)
+
+
+def _annotate_heard(axes: Any, first_frame: float) -> None:
+    """Write the time (ms) of the first frame into the bar that begins there."""
     axes.annotate(
         f"heard at {first_frame:.1f} ms",
         (first_frame, LANES.index("heard")),
@@ -91,29 +98,29 @@ def _draw_beginning(axes: Any, utterance: Utterance, prebuffer: int, until_ms: f
     )
 
 
-def _told_of_synthesis(utterance: Utterance) -> str:
+def _synthesis_note(utterance: MeasuredUtterance) -> str:
     return "" if utterance.made_s is None else f"all made at {1000 * utterance.made_s:.0f} ms"
 
 
-def _tell(axes: Any, lane: str, at: float, words: str) -> None:
-    """Words beside the end of a bar, or inside of it where there is no room."""
-    roomy = at < 0.62 * axes.get_xlim()[1]
+def _annotate(axes: Any, lane: str, at: float, words: str) -> None:
+    """Write beside the end of a bar, or inside it where there is no room beside it."""
+    fits = at < 0.62 * axes.get_xlim()[1]
     axes.annotate(
         words,
         (at, LANES.index(lane)),
-        (7 if roomy else -7, 0),
+        (7 if fits else -7, 0),
         textcoords="offset points",
-        ha="left" if roomy else "right",
+        ha="left" if fits else "right",
         va="center",
         size=9,
-        color=INK if roomy else "white",
-        bbox={"facecolor": "white", "linewidth": 0, "pad": 1} if roomy else None,
+        color=INK if fits else "white",
+        bbox={"facecolor": "white", "linewidth": 0, "pad": 1} if fits else None,
         zorder=5,
     )
 
 
-def _draw_whole(axes: Any, utterance: Utterance) -> None:
-    """How much was on the wire and not heard yet, all the time."""
+def _draw_whole(axes: Any, utterance: MeasuredUtterance) -> None:
+    """Draw how much audio was buffered over the whole utterance."""
     times, levels = zip(*utterance.buffered(), strict=True)
     axes.fill_between(times, levels, color=BUFFER, alpha=0.35, linewidth=0, zorder=2)
     axes.plot(times, levels, color=BUFFER, linewidth=1.3, zorder=3)
@@ -124,8 +131,8 @@ def _draw_whole(axes: Any, utterance: Utterance) -> None:
     axes.barh(
         -0.07 * top, end - utterance.first_frame_s, 0.08 * top, utterance.first_frame_s, color=HEARD
     )
-    ran_dry = "" if utterance.underruns is None else f", {utterance.underruns} underruns"
-    _style(axes, f"buffered, s   ({end:.1f} s in all{ran_dry})")
+    underruns = "" if utterance.underruns is None else f", {utterance.underruns} underruns"
+    _style(axes, f"buffered, s   ({end:.1f} s in all{underruns})")
     axes.set_xlim(-0.012 * end, 1.012 * end)
     axes.set_ylim(-0.13 * top, top)
     axes.yaxis.set_major_locator(MaxNLocator(4, prune="upper"))

@@ -1,4 +1,4 @@
-"""Ratios of times measured side by side in one run: what a slower machine does not change."""
+"""Ratios of times that were measured side by side: they are the same on a slower machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Ratio:
-    """The median of some times over that of others (s), and the bound it must not exceed."""
+    """The median of the times `over` divided by that of `under` (both s), and its upper bound."""
 
     name: str
     over: Sequence[float]
@@ -18,10 +18,12 @@ class Ratio:
 
     @property
     def value(self) -> float:
+        """The ratio of the two medians."""
         return median(self.over) / median(self.under)
 
     @property
     def holds(self) -> bool:
+        """Whether the ratio is within its bound."""
         return self.value <= self.bound
 
 
@@ -30,16 +32,17 @@ BOUNDS = {
     "long_over_short": 1.75,
     "nodes_over_bare_pipe": 1.75,
 }
-"""From many runs on two cores, idle and busy (see docs/latency.md), with room for noise. What they
-are to notice is far beyond: a text that is waited for whole, an engine that is started anew.
+"""Taken from many runs on two cores, idle and busy (docs/measurements/latency.md), with a margin
+for noise. The regressions they are to catch are far beyond them: waiting for the whole text, or
+starting the engine for each goal.
 """
 
 
 def ratios(times: Mapping[str, Sequence[float]]) -> list[Ratio]:
-    """The ratios of the times to the first frame (s) of what was measured side by side.
+    """The ratios of times to the first frame (s) that were measured side by side.
 
-    `short` and `long` were streamed, `traditional` is the long text made whole, `pipe` the
-    short one through a bare pipe.
+    `times` has them by kind of goal: `short` and `long` are streamed, `traditional` is the long
+    text made whole first, and `pipe` is the short text through a bare pipe.
     """
     pairs = {
         "streamed_over_traditional": ("long", "traditional"),

@@ -1,4 +1,4 @@
-"""What `k2so-tts bench` has found out, as tables for people and as JSON for programs."""
+"""The results of `k2so-tts bench`, as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 from rich.box import MARKDOWN
 from rich.table import Table
 
 from k2so_tts.bench.cost import Cost
 from k2so_tts.bench.ratios import Ratio
-from k2so_tts.bench.utterance import Utterance
+from k2so_tts.bench.utterance import MeasuredUtterance
+from k2so_tts.metrics import percentiles
 
-QUANTILES = {"median": 50, "p95": 95, "p99": 99, "max": 100}
+QUANTILES = {"median": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+"""Percentiles by their names in tables and JSON."""
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """So many robots on one machine, all speaking, and then all idle; times in s.
+class ManyRobotsResult:
+    """The cost of `robots` robots (`processes` nodes) on one machine, speaking and then idle.
 
-    `first_frame_s` is of one goal that all of them got at once.
+    `first_frame_s` has the time (s) to the first frame of each robot, for one goal that was sent to
+    all of them at once. `underruns` is the sum over their players.
     """
 
     robots: int
@@ -34,21 +36,23 @@ class Crowd:
 
 @dataclass
 class Results:
-    """All that was measured. `steps`: by text and way, by step, the times (s) of each goal.
+    """All that was measured.
 
-    `costs`: by what was done, by node. `underruns` is of all goals that were heard whole.
+    `facts` is what the figures depend on. `steps` has the times (s) of each goal, by kind of goal
+    and step. `costs` has the cost of each node, by activity and node. `underruns` counts those of
+    all goals that were heard whole.
     """
 
     facts: Mapping[str, str]
     steps: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     ratios: list[Ratio] = field(default_factory=list)
-    utterances: list[Utterance] = field(default_factory=list)
+    utterances: list[MeasuredUtterance] = field(default_factory=list)
     underruns: int = 0
     costs: dict[str, dict[str, Cost]] = field(default_factory=dict)
-    crowds: list[Crowd] = field(default_factory=list)
+    many_robots: list[ManyRobotsResult] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All results as a JSON document: times in s, and in ms where the key says so."""
         return {
             "facts": dict(self.facts),
             "steps": self.steps,
@@ -66,27 +70,27 @@ class Results:
                 what: {name: {**asdict(cost), "share": cost.share} for name, cost in nodes.items()}
                 for what, nodes in self.costs.items()
             },
-            "crowds": [asdict(crowd) for crowd in self.crowds],
+            "many_robots": [asdict(result) for result in self.many_robots],
         }
 
     def tables(self) -> Iterator[Table]:
-        """Everything, in Markdown."""
+        """All results as Markdown tables; those that were not measured are left out."""
         yield steps_table(self.steps)
         if self.ratios:
             yield ratios_table(self.ratios)
         if self.costs:
             yield costs_table(self.costs)
-        if self.crowds:
-            yield crowds_table(self.crowds)
+        if self.many_robots:
+            yield many_robots_table(self.many_robots)
 
 
 def quantiles_ms(times: Sequence[float]) -> dict[str, float]:
-    """Median, p95, p99 and max in ms (linear interpolation between ranks)."""
-    values = np.percentile(times, list(QUANTILES.values()))
-    return {name: 1000 * float(value) for name, value in zip(QUANTILES, values, strict=True)}
+    """Median, p95, p99 and max in ms of times in s."""
+    return {name: 1000 * value for name, value in percentiles(times, QUANTILES).items()}
 
 
 def steps_table(steps: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
+    """Times in ms: a row for each kind of goal and step."""
     table = _table("ms until", "step", "goals", *QUANTILES, left=2)
     for name, of_each in steps.items():
         shown = name
@@ -98,6 +102,7 @@ def steps_table(steps: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
 
 
 def ratios_table(ratios: Sequence[Ratio]) -> Table:
+    """A row for each ratio, with its bound."""
     table = _table("ratio of medians of this run", "value", "bound", "")
     for ratio in ratios:
         verdict = "holds" if ratio.holds else "EXCEEDED"
@@ -107,6 +112,7 @@ def ratios_table(ratios: Sequence[Ratio]) -> Table:
 
 
 def costs_table(costs: Mapping[str, Mapping[str, Cost]]) -> Table:
+    """A row for each activity and node."""
     table = _table("cost", "node", "CPU s per minute", "% of a core", "peak MiB, resident", left=2)
     for what, nodes in costs.items():
         shown = what
@@ -117,7 +123,8 @@ def costs_table(costs: Mapping[str, Mapping[str, Cost]]) -> Table:
     return table
 
 
-def crowds_table(crowds: Sequence[Crowd]) -> Table:
+def many_robots_table(results: Sequence[ManyRobotsResult]) -> Table:
+    """A row for each number of robots."""
     table = _table(
         "robots",
         "processes",
@@ -130,24 +137,24 @@ def crowds_table(crowds: Sequence[Crowd]) -> Table:
         "underruns",
         left=0,
     )
-    for crowd in crowds:
-        first = quantiles_ms(crowd.first_frame_s)
+    for result in results:
+        first = quantiles_ms(result.first_frame_s)
         table.add_row(
-            str(crowd.robots),
-            str(crowd.processes),
-            f"{100 * crowd.speaking.share:.1f}",
-            f"{100 * crowd.speaking.share / crowd.robots:.1f}",
-            f"{100 * crowd.idle.share:.1f}",
-            f"{crowd.speaking.peak_mib:.0f}",
+            str(result.robots),
+            str(result.processes),
+            f"{100 * result.speaking.share:.1f}",
+            f"{100 * result.speaking.share / result.robots:.1f}",
+            f"{100 * result.idle.share:.1f}",
+            f"{result.speaking.peak_mib:.0f}",
             f"{first['median']:.1f}",
             f"{first['max']:.1f}",
-            str(crowd.underruns),
+            str(result.underruns),
         )
     return table
 
 
 def _table(*headings: str, left: int = 1) -> Table:
-    """A Markdown table whose first columns are words, and the others numbers."""
+    """A Markdown table whose first `left` columns hold words, the others numbers."""
     table = Table(box=MARKDOWN, show_edge=True)
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index < left else "right", no_wrap=True)

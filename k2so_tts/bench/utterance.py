@@ -1,4 +1,4 @@
-"""What the measurements are made of, with and without ROS: see `k2so-tts compare` and `bench`."""
+"""The measurements of one utterance, taken with or without ROS."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 
 class MeasureError(Exception):
-    """A measurement could not be made; the message says why."""
+    """A measurement failed; the message says why."""
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """One text spoken once. All times in s from the moment it was given (over ROS: sent as a goal).
+class MeasuredUtterance:
+    """One text spoken once. All times are in s after it was given (over ROS: sent as a goal).
 
-    `accepted_s`: the server took the goal (None without ROS). `made_s`: the engine had made all
-    of it (None where nobody told). `chunks`: when each was on the wire, and its duration.
-    `heard`: when a frame left the device, and how many seconds of the utterance lie before it; the
-    first pair is the first frame. `underruns` is None where nobody told.
+    `accepted_s`: when the server accepted the goal, None without ROS. `made_s`: when the engine
+    had made all of it, None if that is unknown. `chunks`: when each was on the wire, and its
+    duration (s). `heard`: when a frame left the device, and the position of that frame in the
+    utterance (s); the first pair is the first frame. `underruns` is None if that is unknown.
     """
 
     name: str
@@ -28,19 +28,21 @@ class Utterance:
 
     @property
     def first_chunk_s(self) -> float:
+        """When the first chunk was on the wire."""
         return self.chunks[0][0]
 
     @property
     def first_frame_s(self) -> float:
+        """When the first frame left the device."""
         return self.heard[0][0]
 
     @property
     def total_s(self) -> float:
-        """When the last frame was heard."""
+        """When the last frame left the device."""
         return self.heard[-1][0]
 
     def buffered(self) -> tuple[tuple[float, float], ...]:
-        """The seconds that are on the wire and not heard yet, at each moment of a change."""
+        """Pairs of a time and the buffered audio (s) then: on the wire, but not heard yet."""
         levels, arrived, chunks = [], 0.0, list(self.chunks)
         for at, position in self.heard:
             while chunks and chunks[0][0] <= at:
@@ -52,7 +54,7 @@ class Utterance:
         return tuple(levels)
 
     def _position(self, at: float) -> float:
-        """How many seconds had been heard at a moment, on the line between two playheads."""
+        """The position (s) heard at a time, interpolated linearly between two playheads."""
         before = (self.first_frame_s, 0.0)
         for moment, position in self.heard:
             if moment > at:

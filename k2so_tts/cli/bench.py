@@ -1,14 +1,14 @@
-"""`k2so-tts bench`: how long each step takes and what it costs, over ROS and without it."""
+"""`k2so-tts bench`: measure how long each step takes and what it costs, with and without ROS."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,13 @@ from k2so_tts.bench.machine import describe, lines
 from k2so_tts.bench.ratios import ratios
 from k2so_tts.bench.results import Results
 from k2so_tts.bench.texts import LONG, PARAGRAPH, SHORT, WARM_UP
-from k2so_tts.bench.utterance import MeasureError, Utterance
-from k2so_tts.engines import create_engine, engine_names
+from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
+from k2so_tts.cli import arguments
+from k2so_tts.cli.arguments import at_least
+from k2so_tts.engines import create_engine
 from k2so_tts.playback import PlayerSettings
-from k2so_tts.playback.devices import SPECIFICATIONS
+from k2so_tts.processes import exit_on_signals
+from k2so_tts.resampler import require_soxr
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
@@ -31,107 +34,118 @@ if TYPE_CHECKING:
     from k2so_tts.bench.nodes import BenchClient
 
 _SWITCH_SECONDS = 0.0005
-"""As in the nodes: the client's threads must not wait for each other."""
+"""As in the nodes (`ros/main.py`): the threads of the client must not wait for each other."""
 _CHECK_ROUNDS = 15
 _CHECK_TRIES = 2
 _LOCAL_GOALS = 10
-_CROWD_SECONDS = 20.0
+_MANY_ROBOTS_SECONDS = 20.0
 
 _WIDTH = 160
-"""Of what is printed into a file: tables are not wrapped."""
+"""Columns of what is printed into a file, so that tables are not wrapped."""
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--engine", default="espeak", choices=engine_names())
-    parser.add_argument("--device", default="auto", help=SPECIFICATIONS)
+    """Add the arguments of the command."""
+    arguments.add_engine(parser, default="espeak")
+    arguments.add_device(parser)
     parser.add_argument(
-        "--goals", type=_positive, default=30, help="how often each thing is measured"
+        "--goals", type=at_least(1), default=30, help="how often each step is measured"
     )
     parser.add_argument(
-        "--block-frames", type=_count, default=PlayerSettings.block_frames, help="of the device"
+        "--block-frames",
+        type=at_least(0),
+        default=PlayerSettings.block_frames,
+        help="frames in a block of the device",
     )
     parser.add_argument(
         "--device-latency",
         type=float,
         default=PlayerSettings.device_latency,
-        help="seconds of sound it holds; 0: as little as it can",
+        help="seconds of sound that the device holds; 0: as little as it can",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order in which they are")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the measurements")
     parser.add_argument(
-        "--seconds", type=_count, default=60, help="of speech to measure the cost of, 0 for none"
+        "--seconds",
+        type=at_least(0),
+        default=60,
+        help="seconds of speech to measure the cost of; 0: do not measure it",
     )
     parser.add_argument(
-        "--robots", type=_counts, default=(1, 4, 16), help="at once on this machine (1,4,16)"
+        "--robots", type=_counts, default=(1, 4, 16), help="numbers of robots at once (1,4,16)"
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all that was measured")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw where the time went (PNG)")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="only the ratios; exit code 1 if one exceeds its bound, twice",
+        help="measure the ratios only; exit code 1 if one exceeds its bound, twice",
     )
-    parser.set_defaults(command=run)
-
-
-def _count(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-
-
-def _positive(text: str) -> int:
-    if text.isdecimal() and int(text):
-        return int(text)
-    raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(_positive(part) for part in text.split(",") if part)
+    return tuple(at_least(1)(part) for part in text.split(",") if part)
 
 
 def run(options: Namespace) -> int:
-    """The exit code is 0 when every ratio holds."""
+    """Measure; 0 when every ratio is within its bound, else 1.
+
+    Raises:
+        EngineError: the engine failed.
+        DeviceError: there is no such device.
+        MeasureError: the nodes did not start, or were not heard.
+        ImportError: soxr, or matplotlib, which `--plot` needs, is missing.
+        OSError: a file cannot be written.
+    """
+    require_soxr()
+    exit_on_signals()
     sys.setswitchinterval(_SWITCH_SECONDS)
     if options.plot:
-        _plotting()
+        import_module("matplotlib")
     device, device_name = choose_device(options.device)
     settings = PlayerSettings(
         device=device,
         block_frames=options.block_frames,
         device_latency=options.device_latency,
     )
-    facts = {
-        **describe(),
-        "device": f"{device_name}, blocks of {settings.block_frames} frames, "
-        f"latency {settings.device_latency or 'as low as it can'}",
-        "engine": options.engine,
-        "prebuffer": f"{settings.prebuffer_chunks} chunks",
-        "seed": str(options.seed),
-    }
-    console.print(lines(facts), markup=False)
-    results = Results(facts)
+    results = Results(_facts(options, settings, device_name))
+    console.print(lines(results.facts), markup=False)
     if options.check:
-        return _check(results, settings, options)
+        tries = (_check_once(results, settings, options) for _ in range(_CHECK_TRIES))
+        return int(not any(tries))
     _measure(results, settings, options)
     for table in results.tables():
         console.print()
         console.print(table)
     console.print(f"\nunderruns of all goals that were heard whole: {results.underruns}")
-    if options.json:
-        options.json.write_text(json.dumps(results.document(), indent=2) + "\n")
-    if options.plot:
-        _plotting()(results.utterances, settings.prebuffer_chunks, lines(facts), options.plot)
+    _write(results, settings, options)
     return int(not all(ratio.holds for ratio in results.ratios))
 
 
-def _check(results: Results, settings: PlayerSettings, options: Namespace) -> int:
-    """Measure the ratios alone, again if one exceeds its bound: a busy machine may be the cause."""
-    return int(not any(_check_once(results, settings, options) for _ in range(_CHECK_TRIES)))
+def _facts(options: Namespace, settings: PlayerSettings, device: str) -> dict[str, str]:
+    """What the figures depend on."""
+    return {
+        **describe(),
+        "device": f"{device}, blocks of {settings.block_frames} frames, "
+        f"latency {settings.device_latency or 'as low as it can'}",
+        "engine": options.engine,
+        "prebuffer": f"{settings.prebuffer_chunks} chunks",
+        "seed": str(options.seed),
+    }
+
+
+def _write(results: Results, settings: PlayerSettings, options: Namespace) -> None:
+    if options.json:
+        options.json.write_text(json.dumps(results.document(), indent=2) + "\n")
+    if options.plot:
+        from k2so_tts.bench.plot import plot
+
+        plot(results.utterances, settings.prebuffer_chunks, lines(results.facts), options.plot)
 
 
 def _check_once(results: Results, settings: PlayerSettings, options: Namespace) -> bool:
+    """Whether the ratios are within their bounds; a busy machine alone may make them exceed one."""
     from k2so_tts.bench.nodes import bench_robot
 
     try:
@@ -146,22 +160,22 @@ def _check_once(results: Results, settings: PlayerSettings, options: Namespace) 
 
 
 def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> None:
-    from k2so_tts.bench.many_robots import crowd
-    from k2so_tts.bench.nodes import bench_robot, costs, timelines
+    from k2so_tts.bench.many_robots import measure_many_robots
+    from k2so_tts.bench.nodes import bench_robot, measure_costs, measure_utterances
 
     with bench_robot(options.engine, settings) as (robot, client):
         _measure_in_turns(client, results, settings, options.seed, options.goals, cut=False)
         with _progress("whole utterances over ROS", 1):
-            results.utterances += timelines(client)
+            results.utterances += measure_utterances(client)
         results.underruns = int(client.status("audio_player")["underruns"])
         if options.seconds:
             with _progress("cost over ROS", 1):
-                results.costs = costs(robot, client, options.seconds)
+                results.costs = measure_costs(robot, client, options.seconds)
     _measure_locally(results, settings, options)
     for robots in options.robots if options.seconds else ():
         with _progress(f"{robots} robots", 1):
-            seconds = min(_CROWD_SECONDS, options.seconds)
-            results.crowds.append(crowd(robots, options.engine, seconds))
+            seconds = min(_MANY_ROBOTS_SECONDS, options.seconds)
+            results.many_robots.append(measure_many_robots(robots, options.engine, seconds))
 
 
 def _measure_in_turns(
@@ -173,7 +187,7 @@ def _measure_in_turns(
     *,
     cut: bool,
 ) -> None:
-    """Over ROS, and the bare pipe beside it."""
+    """Goals over ROS, the bare pipe beside them, in an order that `seed` decides."""
     from k2so_tts.bench.nodes import side_by_side
 
     with _progress("goals over ROS, and a bare pipe", rounds) as on_round:
@@ -196,7 +210,7 @@ def _measure_in_turns(
 
 
 def _measure_locally(results: Results, settings: PlayerSettings, options: Namespace) -> None:
-    """Without ROS: the engine and the player in this process."""
+    """Measure the engine and the player in this process, without ROS."""
     engine = create_engine(options.engine)
     goals = min(_LOCAL_GOALS, options.goals)
     with closing(engine), _progress("without ROS", 2 * goals + 1) as advance:
@@ -214,7 +228,7 @@ def _measure_locally(results: Results, settings: PlayerSettings, options: Namesp
         results.utterances.append(replace(whole, name="a paragraph, without ROS"))
 
 
-def _steps(spoken: list[Utterance]) -> dict[str, list[float]]:
+def _steps(spoken: list[MeasuredUtterance]) -> dict[str, list[float]]:
     return {
         "first chunk made": [utterance.first_chunk_s for utterance in spoken],
         "first frame at the device": [utterance.first_frame_s for utterance in spoken],
@@ -223,20 +237,7 @@ def _steps(spoken: list[Utterance]) -> dict[str, list[float]]:
 
 @contextmanager
 def _progress(what: str, steps: int) -> Iterator[Callable[[], None]]:
-    """A bar on the terminal's error stream, so that what is printed can be piped."""
+    """Show a progress bar on standard error; yields what is to be called after each step."""
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=steps)
         yield lambda: bar.advance(task)
-
-
-def _plotting() -> Callable[[Sequence[Utterance], int, str, Path], None]:
-    """What draws. Raises `MeasureError` where that can't be."""
-    try:
-        importlib.import_module("matplotlib")
-    except ImportError as error:
-        raise MeasureError(
-            "--plot needs matplotlib: 'pip install matplotlib', or apt's python3-matplotlib"
-        ) from error
-    from k2so_tts.bench.plot import plot
-
-    return plot

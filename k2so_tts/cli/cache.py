@@ -1,4 +1,4 @@
-"""`k2so-tts cache`: phrases that are kept on disk, made before they are needed."""
+"""`k2so-tts cache`: phrases that are kept on disk, synthesised before they are needed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from rich.console import Console
-
-from k2so_tts.engines import EngineError, Prosody, streams
+from k2so_tts.cli import arguments
+from k2so_tts.engines import EngineError, Prosody, checked_options, streams
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
 from k2so_tts.synthesis.phrase_cache import MIB, PhraseCache
@@ -18,11 +17,39 @@ from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 from k2so_tts.text.stream import clean
 
-console = Console(highlight=False)
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the actions `warm`, `info` and `clear` and their arguments."""
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    warm = actions.add_parser(
+        "warm", help="synthesise the phrases of a file before they are needed"
+    )
+    _add_warm_arguments(warm)
+    warm.set_defaults(action=_warm)
+    info = actions.add_parser("info", help="show how many phrases are kept, and where")
+    info.set_defaults(action=_info)
+    clear = actions.add_parser("clear", help="delete all phrases")
+    clear.set_defaults(action=_clear)
 
 
-def add_warm_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("file", help="phrases, one in a line, UTF-8; - reads standard input")
+def run(options: Namespace) -> int:
+    """Run the action that was chosen; always 0.
+
+    Raises:
+        SettingError: a line of the file, the engine or the size is invalid.
+        EngineError: the engine failed, or a phrase cannot be kept.
+        OSError: the file cannot be read, or the cache cannot be deleted.
+    """
+    options.action(options)
+    return 0
+
+
+def _add_warm_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", help="phrases, one a line, UTF-8; - reads standard input")
+    arguments.add_engine(parser, required=True)
+    arguments.add_engine_options(parser)
+    arguments.add_voice(parser)
+    arguments.add_rate(parser)
     parser.add_argument(
         "--cut-at", default=WORD, choices=SEGMENTATIONS, help="as the parameter cut_at"
     )
@@ -31,45 +58,41 @@ def add_warm_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def warm(options: Namespace, spec: EngineSpec) -> int:
-    """Have an engine say each phrase that is not kept yet into the void, and keep it.
-
-    Raises:
-        SettingError: a line, the engine or the size makes no sense.
-        EngineError: the engine can't say it.
-    """
+def _warm(options: Namespace) -> None:
+    """Synthesise, without playing it, each phrase that is not kept yet, and keep it."""
     if options.mib < 1:
         raise SettingError(f"--mib is {options.mib}; allowed: 1 or more")
+    spec = _engine_spec(options)
     texts = list(_phrases(options.file))
     phrases = PhraseCache(options.mib)
     engine = spec.make()
     if streams(engine):
-        raise SettingError(f"--engine is {spec.name!r}, which speaks at once: nothing is kept")
+        raise SettingError(
+            f"--engine is {spec.name!r}, which speaks without delay: its phrases are not kept"
+        )
     with closing(engine):
-        talker = load(spec, engine, phrases)
+        loaded = load(spec, engine, phrases)
         voice = engine.find_voice(options.voice or engine.default_voice)
         manner = SynthesisOptions(voice, Prosody(options.rate), segmentation=options.cut_at)
         for number, text in enumerate(texts, 1):
-            frames = sum(len(pcm) for pcm in stream_pcm(Synthesis(talker, text, manner)))
+            frames = sum(len(pcm) for pcm in stream_pcm(Synthesis(loaded, text, manner)))
             if phrases.fault is not None:
                 raise EngineError(phrases.fault)
-            seconds = frames / engine.sample_rate
-            console.print(f"{number}/{len(texts)} {seconds:.1f} s: {text}", markup=False)
-    new, there = phrases.misses, phrases.hits
-    console.print(f"{new} made, {there} there already; {_describe(phrases)}")
-    return 0
+            print(f"{number}/{len(texts)} {frames / engine.sample_rate:.1f} s: {text}")
+    print(f"{phrases.misses} made, {phrases.hits} there already; {_describe(phrases)}")
 
 
-def info(_: Namespace) -> int:
-    """Tell what is kept, and where."""
-    console.print(_describe(PhraseCache()), soft_wrap=True)
-    return 0
+def _engine_spec(options: Namespace) -> EngineSpec:
+    given = arguments.parse_engine_options(options.engine, dict(options.engine_options))
+    return EngineSpec(options.engine, checked_options(options.engine, given))
 
 
-def clear(_: Namespace) -> int:
-    """Throw away all that is kept. Raises OSError."""
+def _info(_: Namespace) -> None:
+    print(_describe(PhraseCache()))
+
+
+def _clear(_: Namespace) -> None:
     PhraseCache().clear()
-    return 0
 
 
 def _describe(phrases: PhraseCache) -> str:
@@ -80,9 +103,14 @@ def _describe(phrases: PhraseCache) -> str:
 
 
 def _phrases(name: str) -> Iterator[str]:
-    """The phrases of a file, empty lines left out. Raises `SettingError` and OSError."""
-    read = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    for number, line in enumerate(read.splitlines(), 1):
+    """The phrases of a file, without empty lines.
+
+    Raises:
+        SettingError: a line is not UTF-8.
+        OSError: the file cannot be read.
+    """
+    content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    for number, line in enumerate(content.splitlines(), 1):
         try:
             text = clean(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except UnicodeDecodeError as error:

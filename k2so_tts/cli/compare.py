@@ -1,4 +1,4 @@
-"""`k2so-tts compare`: one text spoken traditionally and streamed, for the engines at hand."""
+"""`k2so-tts compare`: one text made whole first and streamed, by each engine that is usable."""
 
 from __future__ import annotations
 
@@ -15,47 +15,56 @@ from rich.table import Table
 from k2so_tts.bench.local import Comparison, choose_device, compare
 from k2so_tts.bench.machine import describe, lines
 from k2so_tts.bench.texts import PARAGRAPH, WARM_UP
+from k2so_tts.cli import arguments
 from k2so_tts.engines import EngineError, EngineUnavailable, create_engine, engine_names
 from k2so_tts.playback import PlayerSettings
-from k2so_tts.playback.devices import SPECIFICATIONS
+from k2so_tts.resampler import require_soxr
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.stream import clean
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--engine", choices=engine_names(), help="only this one")
+    """Add the arguments of the command."""
+    arguments.add_engine(parser)
     parser.add_argument("--text", default=PARAGRAPH, help="what to say, several sentences at best")
-    parser.add_argument("--voice", default="", help="a voice or language of the engine")
-    parser.add_argument("--device", default="auto", help=SPECIFICATIONS)
+    arguments.add_voice(parser)
+    arguments.add_device(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.set_defaults(command=run)
 
 
 def run(options: Namespace) -> int:
-    """The exit code is 0 when all engines at hand gave the same samples both ways."""
+    """Compare; 0 when all usable engines made the same samples both ways, else 1.
+
+    Raises:
+        EngineError: no engine is usable, or one failed.
+        DeviceError: there is no such device.
+        MeasureError: the text makes no sound.
+        ResamplerMissing: soxr is missing.
+    """
+    require_soxr()
     device, device_name = choose_device(options.device)
     facts = {**describe(), "device": device_name}
     settings = PlayerSettings(device=device)
     names = [options.engine] if options.engine else engine_names()
-    tried = {name: _compare(name, clean(options.text), options.voice, settings) for name in names}
-    compared = [found for found in tried.values() if isinstance(found, Comparison)]
-    absent = {name: reason for name, reason in tried.items() if isinstance(reason, str)}
+    found = {name: _compare(name, clean(options.text), options.voice, settings) for name in names}
+    compared = [result for result in found.values() if isinstance(result, Comparison)]
+    unusable = {name: reason for name, reason in found.items() if isinstance(reason, str)}
     if not compared:
-        raise EngineError("; ".join(f"{name}: {reason}" for name, reason in absent.items()))
+        raise EngineError("; ".join(f"{name}: {reason}" for name, reason in unusable.items()))
     console = Console(highlight=False)
     if options.json:
-        console.print_json(json.dumps(_document(facts, options.text, compared, absent)))
+        console.print_json(json.dumps(_document(facts, options.text, compared, unusable)))
     else:
         console.print(lines(facts), markup=False)
         console.print(_table(options.text, compared))
-        for name, reason in absent.items():
+        for name, reason in unusable.items():
             console.print(f"{name} was left out: {reason}", markup=False)
     return int(any(comparison.differing for comparison in compared))
 
 
 def _compare(name: str, text: str, voice: str, settings: PlayerSettings) -> Comparison | str:
-    """What an engine does, or why it can't speak here."""
+    """What was measured of an engine, or why it is unusable."""
     engine = create_engine(name)
     with closing(engine):
         try:
@@ -94,7 +103,7 @@ def _document(
     facts: Mapping[str, str],
     text: str,
     compared: Sequence[Comparison],
-    absent: Mapping[str, str],
+    unusable: Mapping[str, str],
 ) -> dict[str, Any]:
     return {
         "machine": facts,
@@ -102,5 +111,5 @@ def _document(
         "engines": [
             {**asdict(comparison), "improvement": comparison.improvement} for comparison in compared
         ],
-        "absent": absent,
+        "absent": unusable,
     }

@@ -18,9 +18,11 @@ from k2so_tts.engines.base import (
     create_engine,
     engine_names,
     engine_options,
+    loudness_of,
     match_voice,
     require,
     streams,
+    warnings_of,
 )
 
 __all__ = [
@@ -36,7 +38,9 @@ __all__ = [
     "create_engine",
     "engine_names",
     "engine_options",
+    "loudness_of",
     "match_voice",
     "require",
     "streams",
+    "warnings_of",
 ]

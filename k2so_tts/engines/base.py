@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -52,6 +52,10 @@ class Engine(Protocol):
     A class may also have `options: ClassVar[tuple[Setting, ...]]`: it is then called with all of
     them by name, checked (no options: without arguments). And `streams: ClassVar[bool]`: True if
     it makes audio as it reads a text of any length; else it is given a text segment by segment.
+
+    An engine may have `warnings: Sequence[str]`, which may grow while it speaks: what limits it
+    although it works. And `loudness(voice: str) -> float | None`: how loud a voice is, in LUFS
+    (ITU-R BS.1770), None as long as that is not known.
     """
 
     sample_rate: int
@@ -144,6 +148,17 @@ def require(engine: str, modules: Sequence[str], remedy: str) -> None:
 def streams(engine: Engine) -> bool:
     """Whether a text of any length can be handed over as a whole (see `Engine`)."""
     return bool(getattr(engine, "streams", False))
+
+
+def warnings_of(engine: Engine) -> Sequence[str]:
+    """What limits an engine although it works (see `Engine`)."""
+    return tuple(getattr(engine, "warnings", ()))
+
+
+def loudness_of(engine: Engine, voice: str) -> float | None:
+    """How loud a voice is, in LUFS, if the engine knows it (see `Engine`)."""
+    measured: Callable[[str], float | None] = getattr(engine, "loudness", lambda _: None)
+    return measured(voice)
 
 
 def _engine_class(name: str) -> Any:

@@ -1,6 +1,7 @@
-"""Sound out: chunks are put on a timeline, buffered, and played without a stutter.
+"""Audio output: chunks are put on a timeline, buffered, and played without gaps or clicks.
 
-`play` does all of it for a stream of PCM, without ROS; `player.Player` is what it is made of.
+`play` does all of it for an iterator of PCM; `Player` is for several streams at once. Neither needs
+ROS.
 """
 
 from __future__ import annotations
@@ -13,36 +14,44 @@ from dataclasses import replace
 
 import numpy as np
 
-from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, frames_to_ns
+from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, frames_to_ns, to_samples
 from k2so_tts.metrics import PlaybackStats
-from k2so_tts.playback.devices import DeviceError
+from k2so_tts.playback.device_base import DeviceError
 from k2so_tts.playback.player import Player, PlayerSettings
 
 __all__ = ["DeviceError", "Player", "PlayerSettings", "play"]
 
 _SOURCE = "play"
+_END_MARKER = np.empty((0, 1), np.float32)
 _LEAD_SECONDS = 2.0
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class _Listener:
-    """Remembers what `play` waits for."""
+    """Passes positions on, and keeps the outcome."""
 
     def __init__(self, start_ns: int, on_heard: Callable[[float], None]) -> None:
-        self.heard: PlaybackStats | None = None
-        self.over = threading.Event()
+        self.stats: PlaybackStats | None = None
+        self.error: Exception | None = None
+        self.done = threading.Event()
         self._start_ns = start_ns
         self._on_heard = on_heard
 
-    def on_playhead(self, stamp_ns: int, _heard_at: float) -> None:
-        self._on_heard((stamp_ns - self._start_ns) / NANOSECONDS)
+    def on_playhead(self, stamp_ns: int, _heard_at: float, _lost_frames: int) -> None:
+        if self.error is not None:
+            return
+        try:
+            self._on_heard((stamp_ns - self._start_ns) / NANOSECONDS)
+        except Exception as error:  # noqa: BLE001 - `play` raises it in the thread of its caller
+            self.error = error
+            self.done.set()
 
     def on_speaking(self, speaking: bool) -> None:
         pass
 
     def on_utterance(self, heard: PlaybackStats) -> None:
-        self.heard = heard
-        self.over.set()
+        self.stats = heard
+        self.done.set()
 
 
 def play(
@@ -51,41 +60,58 @@ def play(
     settings: PlayerSettings | None = None,
     on_heard: Callable[[float], None] = lambda _: None,
 ) -> PlaybackStats | None:
-    """Play 16-bit mono chunks from any iterator as one utterance; returns when it was heard.
+    """Play 16-bit mono chunks at `rate` Hz as one utterance; return when it was heard.
 
-    `on_heard` is told the position (s) twenty times a second. None is returned when `chunks` held
-    nothing.
+    `on_heard` is given the position (s) twenty times a second, in another thread; an exception in
+    it ends the playback and is raised here. Returns None when `chunks` held no frames.
 
     Raises:
         DeviceError: there is no such device, and nothing was taken from `chunks`; or it was lost.
+        ResamplerMissing: soxr is not installed.
     """
     start_ns = time.monotonic_ns()
-    audio_format = AudioFormat(rate)
     listener = _Listener(start_ns, on_heard)
     player = Player(replace(settings or PlayerSettings(), stream_timeout=math.inf), listener)
     player.start()
     try:
         if player.output.error is not None:
             raise DeviceError(player.output.error)
-        end_marker = np.empty((0, 1), np.float32)
-        player.receive(_SOURCE, start_ns, audio_format, end_marker)  # tells that it sends them
-        frames = 0
-        for pcm in chunks:
-            if not len(pcm):
-                continue
-            samples = (pcm.astype(np.float32) / 32768.0)[:, np.newaxis]
-            player.receive(_SOURCE, start_ns + frames_to_ns(frames, rate), audio_format, samples)
-            frames += len(pcm)
-            while player.buffered_seconds > _LEAD_SECONDS and not listener.over.wait(_LOOK_SECONDS):
-                pass
+        frames = _send(chunks, rate, start_ns, player, listener)
         if frames:
-            end_ns = start_ns + frames_to_ns(frames, rate)
-            player.receive(_SOURCE, end_ns, audio_format, end_marker)
-            listener.over.wait(player.buffered_seconds + player.max_buffer)
-        if player.output.device.failure is not None:
-            raise DeviceError(player.output.device.failure)
-        if player.output.error is not None:
-            raise DeviceError(player.output.error)
-        return listener.heard
+            listener.done.wait(player.buffered_seconds + player.max_buffer)
+        if listener.error is not None:
+            raise listener.error
+        failure = player.output.device.failure or player.output.error
+        if failure is not None:
+            raise DeviceError(failure)
+        if frames and listener.stats is None:
+            raise DeviceError(f"device {player.output.device.name!r} did not play in time")
+        return listener.stats
     finally:
         player.close()
+
+
+def _send(
+    chunks: Iterable[Pcm], rate: int, start_ns: int, player: Player, listener: _Listener
+) -> int:
+    """Give chunks and their end marker to a player, no further ahead than `_LEAD_SECONDS`.
+
+    Returns the number of frames. Stops early when `on_heard` has failed.
+    """
+    audio_format = AudioFormat(rate)
+    player.receive(_SOURCE, start_ns, audio_format, _END_MARKER)  # it sends end markers
+    frames = 0
+    for pcm in chunks:
+        if listener.error is not None:
+            return frames
+        if not len(pcm):
+            continue
+        stamp_ns = start_ns + frames_to_ns(frames, rate)
+        player.receive(_SOURCE, stamp_ns, audio_format, to_samples(pcm))
+        frames += len(pcm)
+        while player.buffered_seconds > _LEAD_SECONDS and not listener.done.wait(_POLL_SECONDS):
+            pass
+    if frames:
+        end_ns = start_ns + frames_to_ns(frames, rate)
+        player.receive(_SOURCE, end_ns, audio_format, _END_MARKER)
+    return frames

@@ -1,21 +1,18 @@
-"""One stream's samples at one rate and with some channels, as a device wants them."""
+"""Adapts the sample rate and the channels of a stream to those of a device."""
 
 from __future__ import annotations
 
 import numpy as np
-import soxr
 
-from k2so_tts.audio import AudioFormat, Samples
-
-_AT_ONCE = 32_768
-"""Frames: a resampler keeps the memory that the most it was ever given at once took."""
+from k2so_tts.audio import AudioFormat, Samples, clip
+from k2so_tts.resampler import Resampler
 
 
 def map_channels(samples: Samples, channels: int) -> Samples:
     """Spread or mix the channels of `samples`, shape (frames, n), over `channels` channels.
 
     Mono is heard on all; otherwise channel k goes to k modulo `channels`, averaged where several
-    meet.
+    meet. The result has shape (frames, channels).
     """
     present = samples.shape[1]
     if present == channels:
@@ -31,39 +28,28 @@ def map_channels(samples: Samples, channels: int) -> Samples:
 
 
 class Converter:
-    """Converts a stream chunk by chunk, as if it were converted whole: no seams, no drift.
+    """Converts a stream chunk by chunk as if it were converted whole: no seams, no drift.
 
-    Rates are converted by soxr's streaming resampler (high quality), which holds back some
-    tens of milliseconds until `flush`.
+    Raises:
+        ResamplerMissing: the rates differ, and soxr is not installed.
     """
 
     def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
-        self._target = target
+        self._channels = target.channels
         self._resampler = (
             None
             if source.rate == target.rate
-            else soxr.ResampleStream(
-                source.rate, target.rate, source.channels, dtype="float32", quality="HQ"
-            )
+            else Resampler(source.rate, target.rate, source.channels)
         )
         self._empty = np.empty((0, source.channels), np.float32)
 
     def convert(self, samples: Samples) -> Samples:
-        """What is ready after `samples`, shape (frames, channels of the source)."""
+        """Convert `samples`, shape (frames, channels of the source); return what is ready."""
         if self._resampler is not None:
-            whole = np.ascontiguousarray(samples)
-            parts = (whole[at : at + _AT_ONCE] for at in range(0, max(1, len(whole)), _AT_ONCE))
-            samples = _clipped(np.concatenate([*map(self._resampler.resample_chunk, parts)]))
-        return map_channels(samples, self._target.channels)
+            samples = clip(self._resampler.push(samples))  # a resampler overshoots at full scale
+        return map_channels(samples, self._channels)
 
     def flush(self) -> Samples:
-        """What was held back; the stream has ended."""
-        rest = self._empty
-        if self._resampler is not None:
-            rest = _clipped(self._resampler.resample_chunk(rest, last=True))
-        return map_channels(rest, self._target.channels)
-
-
-def _clipped(samples: Samples) -> Samples:
-    """A resampler overshoots where a sound at full scale jumps."""
-    return np.clip(samples, -1.0, 1.0, out=samples)
+        """End the stream, and return the frames that were held back."""
+        rest = self._empty if self._resampler is None else clip(self._resampler.flush())
+        return map_channels(rest, self._channels)

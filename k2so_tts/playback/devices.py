@@ -1,88 +1,68 @@
-"""Where sound leaves: a sound device (PortAudio), a WAV file, or nowhere - each in real time.
-
-A device calls `render(out, heard_at)` from a thread of its own: `out`, shape (frames, channels)
-float32, is to be filled, and its first frame is heard at `heard_at` (s, `time.monotonic`).
-"""
+"""Output devices by name, and those of PortAudio, which is loaded when it is needed."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import logging
 import os
 import threading
 import time
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from k2so_tts.audio import Samples
+from k2so_tts.playback.clocked_devices import ClockedDevice, WavDevice
+from k2so_tts.playback.device_base import (
+    JOIN_SECONDS,
+    PREFERRED_RATE,
+    STALLED_SECONDS,
+    Device,
+    DeviceError,
+    Render,
+)
 
 if TYPE_CHECKING:
     import sounddevice
 
+__all__ = [
+    "SPECIFICATIONS",
+    "ClockedDevice",
+    "Device",
+    "DeviceError",
+    "OutputDevice",
+    "Render",
+    "SoundDevice",
+    "WavDevice",
+    "open_device",
+    "output_devices",
+    "suggested_latency",
+]
+
 _logger = logging.getLogger(__name__)
 
-Render = Callable[[Samples, float], None]
-
 SPECIFICATIONS = "'auto', 'null', 'wav:FILE', a device's index, or a part of its name"
-PREFERRED_RATE = 48000
-_STALLED_SECONDS = 1.0
-_CLOCKED_BLOCK_SECONDS = 0.02
-_JOIN_SECONDS = 2.0
+"""What a device can be called, for messages and help."""
+
 _START_SECONDS = 2.0
 _LATENCIES = (0.002, 0.02, 0.05, 0.1, 0.2)
-"""What a sound device is asked to hold (s): the least first, more each time that did not work."""
+"""Seconds of sound that a device is asked to hold: the least first, more at each further step."""
 _AUDIO_PRIORITY = 10
-_SERVED_CALLS = 20
-
-
-class DeviceError(Exception):
-    """A device can't be used; the message names it and says why."""
-
-
-class Device(Protocol):
-    """A running output. `rate` in Hz; `xruns` counts the times it was not served in time. One that
-    `hangs` did not let itself be closed.
-    """
-
-    name: str
-    rate: int
-    channels: int
-    xruns: int
-    realtime: bool
-    hangs: bool
-    failure: str | None
-    """Why it does not ask for sound any more, if it knows."""
-
-    @property
-    def served(self) -> bool:
-        """Whether it ever asked for sound as it should."""
-        ...
-
-    def start(self, render: Render) -> None: ...
-
-    def alive(self) -> bool:
-        """Whether the device still asks for sound."""
-        ...
-
-    def close(self) -> None:
-        """Stop at once. `render` is not called any more when this returns."""
-        ...
+_STEADY_CALLS = 20
+"""Calls after which a device counts as one that has streamed."""
 
 
 def open_device(
     specification: str, block_frames: int = 0, latency: float = 0.0, latency_step: int = 0
 ) -> Device:
-    """The device that a specification names, not started yet.
+    """Return the device that a specification names, not started yet.
 
-    A sound device is asked to hold `latency` seconds of sound (0: as little as it can). The more
-    `latency_step` it has been through, the more it is given: a buffer that is shorter than its
-    server's cycle never plays.
+    A sound device is asked for blocks of `block_frames` (0: its choice) and to hold `latency`
+    seconds of sound (0: as little as it can), or more with each `latency_step`: a buffer that is
+    shorter than its server's cycle never plays.
 
     Raises:
         DeviceError: there is no such device, or it can't be opened.
@@ -97,20 +77,23 @@ def open_device(
 
 @dataclass(frozen=True)
 class OutputDevice:
-    """A sound device that PortAudio found: its index, its name, its channels and own rate (Hz)."""
+    """A sound device that PortAudio has found."""
 
     index: int
     name: str
     channels: int
     rate: int
+    """The sample rate that it prefers (Hz)."""
     is_default: bool
 
 
 def output_devices(*, rescan: bool = False) -> list[OutputDevice]:
-    """The sound devices that can play. `rescan` looks for new ones; no stream may be open then.
+    """Return the sound devices that can play.
+
+    With `rescan`, new ones are looked for; no stream may be open meanwhile.
 
     Raises:
-        DeviceError: PortAudio is missing, or finds out nothing.
+        DeviceError: PortAudio is missing, or can't list the devices.
     """
     portaudio = _portaudio()
     with _quiet_alsa():
@@ -136,97 +119,12 @@ def output_devices(*, rescan: bool = False) -> list[OutputDevice]:
     ]
 
 
-class ClockedDevice:
-    """Keeps real time by the clock and plays to nobody (`null`); the base of `WavDevice`."""
-
-    def __init__(self, name: str = "null", rate: int = PREFERRED_RATE, channels: int = 1) -> None:
-        self.name = name
-        self.rate = rate
-        self.channels = channels
-        self.xruns = 0
-        self.realtime = False
-        self.hangs = False
-        self.failure: str | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def served(self) -> bool:
-        return True
-
-    def start(self, render: Render) -> None:
-        self._thread = threading.Thread(
-            target=self._run, args=[render], name="clocked device", daemon=True
-        )
-        self._thread.start()
-
-    def alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    def close(self) -> None:
-        self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_SECONDS)
-
-    def _run(self, render: Render) -> None:
-        frames = int(self.rate * _CLOCKED_BLOCK_SECONDS)
-        out = np.zeros((frames, self.channels), np.float32)
-        start = time.monotonic()
-        block = 0
-        while not self._stop.is_set():
-            render(out, start + (block + 1) * frames / self.rate)
-            self._consume(out)
-            block += 1
-            behind = time.monotonic() - (start + block * frames / self.rate)
-            if behind < 0:
-                self._stop.wait(-behind)
-            elif behind > _STALLED_SECONDS:
-                self.xruns += 1
-                start += behind
-
-    def _consume(self, out: Samples) -> None:
-        """Take a block that was rendered."""
-
-
-class WavDevice(ClockedDevice):
-    """Plays into a 16-bit WAV file in real time, from the first sound on. When there is no room for
-    more, what was played up to then is in it.
-    """
-
-    def __init__(self, path: str, rate: int = PREFERRED_RATE) -> None:
-        super().__init__(f"wav:{path}", rate)
-        self._heard = False
-        try:
-            if Path(path).is_fifo():
-                raise DeviceError(f"device 'wav:{path}' is a pipe; allowed: a file")
-            self._file = wave.open(Path(path).open("wb"), "wb")  # noqa: SIM115
-        except OSError as error:
-            raise DeviceError(f"device 'wav:{path}': {error.strerror or error}") from error
-        self._file.setnchannels(self.channels)
-        self._file.setsampwidth(2)
-        self._file.setframerate(rate)
-
-    def close(self) -> None:
-        super().close()
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-    def alive(self) -> bool:
-        return super().alive() and self.failure is None
-
-    def _consume(self, out: Samples) -> None:
-        self._heard = self._heard or bool(out.any())
-        if not self._heard or self.failure is not None:
-            return
-        pcm = np.clip(np.rint(out * 32768.0), -32768, 32767).astype("<i2")
-        try:
-            self._file.writeframes(pcm.tobytes())
-        except OSError as error:
-            self.failure = f"device {self.name!r}: {error.strerror or error}"
-
-
 class SoundDevice:
-    """An output of PortAudio, its stream kept running so that sound can start at any moment."""
+    """A device of PortAudio, whose stream keeps running so that sound can start at any moment.
+
+    Raises:
+        DeviceError: there is no such device, or it can't be opened.
+    """
 
     def __init__(
         self,
@@ -241,7 +139,7 @@ class SoundDevice:
         self.channels = min(2, found.channels)
         self.xruns = 0
         self.realtime = False
-        self.hangs = False
+        self.unresponsive = False
         self.failure: str | None = None
         self._render: Render | None = None
         self._called_at = time.monotonic()
@@ -263,10 +161,16 @@ class SoundDevice:
                 raise DeviceError(f"device {specification!r} can't be opened: {error}") from error
 
     @property
-    def served(self) -> bool:
-        return self._calls >= _SERVED_CALLS
+    def has_streamed(self) -> bool:
+        """Whether it has asked for sound often enough to be trusted to go on."""
+        return self._calls >= _STEADY_CALLS
 
     def start(self, render: Render) -> None:
+        """Start the stream.
+
+        Raises:
+            DeviceError: PortAudio can't start it, or takes more than `_START_SECONDS`.
+        """
         self._render = render
         self._called_at = time.monotonic()
         failure: list[Exception] = []
@@ -278,19 +182,22 @@ class SoundDevice:
                 failure.append(error)
 
         if not _within(_START_SECONDS, begin):
-            raise DeviceError(f"device {self.name!r} hangs when it is started")
+            raise DeviceError(f"device {self.name!r} does not respond when it is started")
         if failure:
             raise DeviceError(f"device {self.name!r} can't be started: {failure[0]}")
 
     def alive(self) -> bool:
-        return time.monotonic() - self._called_at < _STALLED_SECONDS
+        """Return whether the stream has asked for sound within the last second."""
+        return time.monotonic() - self._called_at < STALLED_SECONDS
 
     def close(self) -> None:
-        """Stop, within `_JOIN_SECONDS`.
+        """Close the stream within `JOIN_SECONDS`, or set `unresponsive`.
 
-        PortAudio 19.6 can't be stopped any more where its thread loops over an error of ALSA, as
-        it may when the sound server dies or the card is pulled out.
+        The thread of PortAudio 19.6 can loop over an error of ALSA for ever, when the sound server
+        dies or a card is unplugged; then nothing in this process can stop it.
         """
+        if self.unresponsive:
+            return
         self._render = None
 
         def end() -> None:
@@ -298,10 +205,10 @@ class SoundDevice:
                 self._stream.abort(ignore_errors=True)
                 self._stream.close(ignore_errors=True)
 
-        if not _within(_JOIN_SECONDS, end):
-            _logger.warning("device %r does not let itself be closed", self.name)
-            self.hangs = True
-            atexit.unregister(_portaudio()._exit_handler)  # noqa: SLF001 - it would hang as well
+        if not _within(JOIN_SECONDS, end):
+            _logger.warning("device %r can't be closed: PortAudio does not respond", self.name)
+            self.unresponsive = True
+            atexit.unregister(_portaudio()._exit_handler)  # noqa: SLF001 - it would block as well
 
     def _choose_rate(self, portaudio: Any, found: OutputDevice) -> int:
         for rate in (PREFERRED_RATE, found.rate):
@@ -331,7 +238,10 @@ class SoundDevice:
 
 
 def _within(seconds: float, action: Callable[[], None]) -> bool:
-    """Do something that may hang in a driver; False when it does, and is left to itself."""
+    """Run `action`, which may block in a driver; return whether it has ended within `seconds`.
+
+    If it has not, it is left running in a thread of its own.
+    """
     thread = threading.Thread(target=action, name="device", daemon=True)
     thread.start()
     thread.join(seconds)
@@ -339,15 +249,18 @@ def _within(seconds: float, action: Callable[[], None]) -> bool:
 
 
 def suggested_latency(wanted: float, latency_step: int) -> float:
-    """Seconds PortAudio is asked to hold: what is wanted, or one step more for each hardship."""
+    """Return the seconds of sound that PortAudio is asked to hold at a step.
+
+    Step 0 is `wanted` (0: as little as possible), each further one the next longer latency.
+    """
     wanted = wanted or _LATENCIES[0]
     steps = [wanted, *(latency for latency in _LATENCIES if latency > wanted)]
     return steps[min(latency_step, len(steps) - 1)]
 
 
 def _get_realtime() -> bool:
-    """Ask for a real-time priority for the calling thread; whether it has one."""
-    with contextlib.suppress(PermissionError):
+    """Ask for real-time priority for the calling thread; return whether it has it."""
+    with contextlib.suppress(OSError):
         policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
         os.sched_setscheduler(0, policy, os.sched_param(_AUDIO_PRIORITY))
     policy = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
@@ -367,7 +280,7 @@ def _find(specification: str, devices: list[OutputDevice]) -> OutputDevice:
             return device
     names = ", ".join(f"{device.index} {device.name!r}" for device in devices)
     raise DeviceError(
-        f"device {specification!r} is not there; allowed: {SPECIFICATIONS}; found: {names}"
+        f"device {specification!r} was not found; allowed: {SPECIFICATIONS}; found: {names}"
     )
 
 
@@ -385,6 +298,26 @@ def _portaudio() -> Any:
     return sounddevice
 
 
+_ERROR_HANDLER = ctypes.CFUNCTYPE(
+    None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p
+)
+"""`snd_lib_error_handler_t` of alsa/error.h; what follows the format is not looked at."""
+_ignore_error = _ERROR_HANDLER(lambda *_: None)
+
+
 @contextlib.contextmanager
 def _quiet_alsa() -> Iterator[None]:
-    yield
+    """Keep ALSA from writing to stderr about each device and format that PortAudio tries in vain.
+
+    What matters of it is in PortAudio's error.
+    """
+    try:
+        alsa = ctypes.CDLL("libasound.so.2")
+    except OSError:
+        yield
+        return
+    alsa.snd_lib_error_set_handler(_ignore_error)
+    try:
+        yield
+    finally:
+        alsa.snd_lib_error_set_handler(None)

@@ -1,4 +1,4 @@
-"""When to start, and what to play next: the jitter buffer of one utterance.
+"""The jitter buffer of one utterance: when to start, and what to play next.
 
 No thread, no clock and no device in here. Audio goes in as chunks that follow each other
 without a gap (`timeline.py` sees to that), and comes out in blocks of any size.
@@ -12,40 +12,14 @@ from enum import Enum
 import numpy as np
 
 from k2so_tts.audio import Samples
+from k2so_tts.playback.fades import fade_in, fade_out
 
-MOST_DEPTH = 8
-"""Chunks up to which underruns deepen the buffer: a sender may not go much further ahead."""
-FADE_SECONDS = 0.005
-"""How long it takes to fall silent, or to come back, in the middle of a sound without a click."""
-
-
-def fade_out(before: Samples, frames: int) -> Samples:
-    """`frames` frames that go on from the end of `before` and die away.
-
-    They are the mirror image of what was there, under half a cosine: no real frame is ever
-    attenuated and nothing jumps.
-    """
-    return _extended(before[::-1], frames) * _rise(frames)[::-1]
-
-
-def fade_in(after: Samples, frames: int) -> Samples:
-    """`frames` frames that rise from silence and arrive at the beginning of `after`."""
-    return _extended(after, frames)[::-1] * _rise(frames)
-
-
-def _rise(frames: int) -> Samples:
-    ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(frames) + 0.5) / max(frames, 1))
-    return ramp.astype(np.float32)[:, np.newaxis]
-
-
-def _extended(samples: Samples, frames: int) -> Samples:
-    """The first `frames` frames; if there are fewer they go back and forth."""
-    missing = max(0, frames - len(samples))
-    return np.pad(samples[:frames], ((0, missing), (0, 0)), "symmetric")
+MAX_DEPTH = 8
+"""The depth (chunks) up to which underruns deepen a buffer: senders may not run further ahead."""
 
 
 class State(Enum):
-    """What a buffer is doing: collecting chunks, playing them, or nothing any more."""
+    """What a buffer is doing: collecting chunks, playing them, or nothing because it has ended."""
 
     BUFFERING = "buffering"
     PLAYING = "playing"
@@ -53,28 +27,30 @@ class State(Enum):
 
 
 class JitterBuffer:
-    """The frames of one utterance, at the device's rate, that were not heard yet.
+    """The frames of one utterance, at the device's rate, that were not rendered yet.
 
     It starts to play when it holds `depth` chunks, or the end. When it runs dry it fades out,
-    counts an underrun, and collects one chunk more than last time (up to `MOST_DEPTH`) before it
-    goes on. Every
-    frame that goes in comes out once, in order, unless the end came before it. One that is
-    `resumed` goes on with a sound that ran dry before.
+    counts an underrun, and collects one chunk more than last time (up to `MAX_DEPTH`) before it
+    goes on. Every frame that goes in comes out once, in order, unless the end came before it.
+
+    Fades take `fade_frames` frames. A buffer that is `resumed` continues an utterance that ran dry
+    before, and so fades in.
     """
 
     def __init__(self, depth: int, fade_frames: int, *, resumed: bool = False) -> None:
         self.state = State.BUFFERING
         self.depth = depth
+        """Chunks that are collected before it starts, or goes on after an underrun."""
         self.position = 0
-        """Frames that were played."""
+        """Frames that were rendered."""
         self.received = 0
-        """Frames that were put in, less those thrown away at the end."""
+        """Frames that were put in, less those discarded at the end."""
         self.underruns = int(resumed)
         self.span = (0, 0, 0)
-        """Of the last block: where its real frames began in it, which frame that was, how many."""
+        """Of the last block: the offset of its real frames, the position of the first, how many."""
         self.paused = False
-        self.enough = False
-        """It begins with what it holds: no more is let in for now, or expected."""
+        self.start_early = False
+        """Start with what is there, once: no more is accepted for now, or expected."""
         self._fade_frames = fade_frames
         self._pieces: deque[Samples] = deque()
         self._offset = 0
@@ -82,7 +58,7 @@ class JitterBuffer:
         self._complete = False
         self._cut = False
         self._tail: Samples | None = None
-        self._interlude: Samples | None = None
+        self._fade: Samples | None = None
         self._silent = resumed
 
     @property
@@ -92,22 +68,22 @@ class JitterBuffer:
 
     @property
     def ready(self) -> bool:
-        """Whether it holds enough to begin, or all that will come."""
-        enough = self.enough or self._chunks >= self.depth
-        return self._complete or (enough and bool(self._pieces))
+        """Whether it holds enough to start, or all that will come."""
+        deep_enough = self.start_early or self._chunks >= self.depth
+        return self._complete or (deep_enough and bool(self._pieces))
 
     @property
     def buffered(self) -> int:
-        """Frames that wait to be played."""
+        """Frames that wait to be rendered."""
         return self.received - self.position
 
     @property
     def is_dry(self) -> bool:
-        """Whether it has run dry since it began to play."""
+        """Whether it ran dry and has received nothing since."""
         return self._silent and self.position > 0 and not self._pieces
 
     def push(self, samples: Samples) -> None:
-        """Append a chunk, shape (frames, channels)."""
+        """Append a chunk, shape (frames, channels). After the end it is ignored."""
         if self.state is State.ENDED or self._complete:
             return
         if len(samples):
@@ -116,9 +92,9 @@ class JitterBuffer:
         self._chunks += 1
 
     def end(self, at: int | None = None, *, abrupt: bool = False) -> int:
-        """Nothing more will come, and what lies at or after frame `at` is thrown away.
+        """End the utterance here, or at frame `at`, after which everything is discarded.
 
-        Returns how many frames were. An `abrupt` end, as one that throws away, gets a fade.
+        Returns the number of discarded frames. An `abrupt` end, or one that discards, is faded.
         """
         self._complete = True
         self._cut = self._cut or abrupt
@@ -131,10 +107,13 @@ class JitterBuffer:
         return excess
 
     def convert(self, pieces: Samples, ratio: float) -> None:
-        """Replace what is buffered by the same sound at another rate (`ratio` = new / old)."""
+        """Replace what is buffered by the same sound at another rate (`ratio` = new / old).
+
+        `pieces` has shape (frames, channels), where the number of channels may be another one.
+        """
         self._pieces = deque([pieces] if len(pieces) else [])
         self._offset = 0
-        self._tail = self._interlude = None
+        self._tail = self._fade = None
         self._fade_frames = round(self._fade_frames * ratio)
         self.position = round(self.position * ratio)
         self.received = self.position + len(pieces)
@@ -142,21 +121,21 @@ class JitterBuffer:
             self._interrupt()
 
     def pending(self) -> list[Samples]:
-        """What is buffered, in order, not copied."""
-        rest = list(self._pieces)
-        return [rest[0][self._offset :], *rest[1:]] if rest else []
+        """Return what is buffered, in order, as views of shape (frames, channels)."""
+        waiting = list(self._pieces)
+        return [waiting[0][self._offset :], *waiting[1:]] if waiting else []
 
     def render(self, out: Samples) -> int:
         """Fill `out`, shape (frames, channels), with what is heard next.
 
-        Returns how many of its frames the utterance needed: fewer than `len(out)` only if it
+        Returns how many of its frames were filled: fewer than `len(out)` only if the utterance
         ended there.
         """
         filled = 0
         self.span = (0, self.position, 0)
         while filled < len(out):
-            if self._interlude is not None:
-                filled += self._play_interlude(out[filled:])
+            if self._fade is not None:
+                filled += self._play_fade(out[filled:])
             elif self.state is State.ENDED:
                 break
             elif self._complete and not self._pieces:
@@ -177,10 +156,9 @@ class JitterBuffer:
 
     def _begin(self) -> None:
         self.state = State.PLAYING
-        self.enough = False
         if self._silent:
             self._silent = False
-            self._tail = self._interlude = fade_in(self._pieces[0], self._fade_frames)
+            self._tail = self._fade = fade_in(self._pieces[0], self._fade_frames)
 
     def _finish(self) -> None:
         if self._cut and self.state is State.PLAYING:
@@ -190,13 +168,13 @@ class JitterBuffer:
 
     def _run_dry(self) -> None:
         self.underruns += 1
-        self.depth += self.depth < MOST_DEPTH
+        self.depth += self.depth < MAX_DEPTH
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """Play on later: as soon as may be if there is something to play."""
+        """Fall silent. What is buffered already may go on without further chunks."""
         self.state = State.BUFFERING
-        self.enough = False
+        self.start_early = False
         self._chunks = self.depth if self._pieces else 0
         self._fall_silent()
 
@@ -208,21 +186,21 @@ class JitterBuffer:
             self._pieces[0] = piece[self._offset :]
             self._offset = 0
         if self._tail is not None:
-            self._interlude = fade_out(self._tail, self._fade_frames)
+            self._fade = fade_out(self._tail, self._fade_frames)
 
     def _recent(self, played: Samples) -> Samples:
-        """The last frames that were played, for a fade, when `played` was played just now."""
+        """The last frames that were rendered, for a fade; `played` were the very last."""
         recent = played[-self._fade_frames :]
         if self._tail is not None and len(recent) < self._fade_frames:
             recent = np.concatenate([self._tail, recent])[-self._fade_frames :]
         return recent
 
-    def _play_interlude(self, out: Samples) -> int:
-        assert self._interlude is not None
-        frames = min(len(out), len(self._interlude))
-        out[:frames] = self._interlude[:frames]
-        rest = self._interlude[frames:]
-        self._interlude = rest if len(rest) else None
+    def _play_fade(self, out: Samples) -> int:
+        assert self._fade is not None
+        frames = min(len(out), len(self._fade))
+        out[:frames] = self._fade[:frames]
+        rest = self._fade[frames:]
+        self._fade = rest if len(rest) else None
         return frames
 
     def _play(self, out: Samples, filled: int) -> int:

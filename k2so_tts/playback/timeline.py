@@ -1,4 +1,4 @@
-"""Where a chunk belongs: stamps to a gapless sequence of samples, losses concealed.
+"""Turns the stamped chunks of an utterance into a gapless sequence of frames; conceals losses.
 
 No thread, no clock and no device in here: stamped chunks of one utterance go in as they
 arrived; what comes out is continuous.
@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from k2so_tts.audio import AudioFormat, Samples, frames_to_ns, ns_to_frames
-from k2so_tts.playback.jitter_buffer import FADE_SECONDS, fade_in, fade_out
+from k2so_tts.audio import AudioFormat, Samples, clip, frames_to_ns, ns_to_frames
+from k2so_tts.playback.fades import FADE_SECONDS, fade_in, fade_out
 
 _LATE_IN_A_ROW = 3
 
 
 class Timeline:
-    """The timeline of one utterance that begins with a chunk stamped `start_ns`.
+    """The timeline of one utterance that begins with a chunk stamped `start_ns` (0: no stamps).
 
     A stream keeps the wire contract (`exact`) when its second chunk is stamped to the frame where
     its first one ends, or whole chunks later. In such a stream a jump forward is lost audio,
-    which is concealed; what comes again or too late is dropped. Other streams carry stamps that
-    only say when a chunk was made (`exact` is False then): their chunks are simply played one
-    after the other.
+    which is concealed; chunks that are repeated or too late are dropped. The stamps of other
+    streams only say when a chunk was made (`exact` is False then): their chunks are simply played
+    one after the other.
     """
 
     def __init__(self, start_ns: int, audio_format: AudioFormat) -> None:
         self.start_ns = start_ns
         self.format = audio_format
         self.exact: bool | None = None if start_ns else False
+        """Whether the stamps count frames; None as long as that is unknown."""
         self.frames = 0
         """Frames placed so far, concealment included."""
         self.lost_frames = 0
+        """Frames that never arrived and were concealed."""
         self.dropped_frames = 0
+        """Frames that arrived twice or too late."""
+        self._first_lost: int | None = None
         self._fade_frames = int(FADE_SECONDS * audio_format.rate)
         self._shortest = 0
         self._late = 0
@@ -43,21 +47,28 @@ class Timeline:
         return self.stamp_ns(self.frames)
 
     def stamp_ns(self, frame: int) -> int:
-        """The presentation time of a frame."""
+        """Return the presentation time of a frame."""
         return self.start_ns + frames_to_ns(frame, self.format.rate)
 
     def frame_at(self, stamp_ns: int) -> int:
-        """The frame that a presentation time falls on; negative before the start."""
+        """Return the frame that a presentation time falls on; negative before the start."""
         return ns_to_frames(stamp_ns - self.start_ns, self.format.rate)
 
     def continues(self, stamp_ns: int) -> bool:
-        """Whether a chunk with this stamp would follow on what is here without a gap."""
+        """Return whether a chunk with this stamp would follow without a gap."""
         return self.exact is not False and abs(self.frame_at(stamp_ns) - self.frames) <= 1
 
-    def cut_at(self, stamp_ns: int) -> int | None:
-        """Where an end marker cuts off what came already; None if nowhere.
+    def lost_before(self, stamp_ns: int) -> int:
+        """How many frames are known to be lost once playback has passed the first of them; 0 as
+        long as all frames before `stamp_ns` are those that were sent.
+        """
+        first = self._first_lost
+        return self.lost_frames if first is not None and stamp_ns > self.stamp_ns(first) else 0
 
-        Without exact stamps only that of the start means something: an immediate stop.
+    def cut_at(self, stamp_ns: int) -> int | None:
+        """Return the frame at which an end marker cuts what was placed; None if it cuts nothing.
+
+        Without exact stamps only a marker stamped as the start is valid: an immediate stop.
         """
         if self.exact is False and not stamp_ns == self.start_ns != 0:
             return None
@@ -65,7 +76,10 @@ class Timeline:
         return frame if frame < self.frames - 1 else None
 
     def place(self, stamp_ns: int, samples: Samples) -> Samples:
-        """The frames, shape (frames, channels), to append for a chunk; none if it came too late."""
+        """Return the frames to append for a chunk; none if it came too late.
+
+        Both have shape (frames, channels).
+        """
         ahead = self.frame_at(stamp_ns) - self.frames if self.exact is not False else 0
         if self._last is None or abs(ahead) <= 1:
             ahead = 0
@@ -81,23 +95,23 @@ class Timeline:
         placed = samples
         if ahead:
             placed = np.concatenate([self._conceal(ahead, samples), samples])
-            self.lost_frames += ahead
+            self._count_lost(ahead)
         self._late = 0
         self._append(samples)
         self.frames += len(placed)
         return placed
 
     def conceal(self, frames: int) -> Samples:
-        """`frames` frames in place of lost ones at the end of what was placed."""
+        """Return `frames` frames, shape (frames, channels), in place of lost ones at the end."""
+        self._count_lost(frames)
         self.frames += frames
-        self.lost_frames += frames
         return self._conceal(frames, np.empty((0, self.format.channels), np.float32))
 
     def _is_untimed(self, ahead: int, samples: Samples) -> bool:
         """Whether a mismatch shows that the stamps of this stream don't count frames.
 
-        What is lost or repeated in a stream that keeps the contract is never less than a chunk,
-        and what is lost right after the first one is a multiple of it.
+        In a stream that keeps the contract at least a whole chunk is lost or repeated, and what is
+        lost right after the first chunk is a multiple of it.
         """
         if abs(ahead) < min(self._shortest, len(samples)) // 2:
             return True
@@ -119,6 +133,12 @@ class Timeline:
             self._late += 1
         return rest
 
+    def _count_lost(self, frames: int) -> None:
+        """Count `frames` frames that are missing after those placed so far."""
+        if self._first_lost is None:
+            self._first_lost = self.frames
+        self.lost_frames += frames
+
     def _append(self, samples: Samples) -> None:
         self._last = samples
         self._shortest = min(self._shortest or len(samples), len(samples))
@@ -131,4 +151,4 @@ class Timeline:
         gap[:fade] += fade_out(self._last, fade)
         if len(following):
             gap[frames - fade :] += fade_in(following, fade)
-        return np.clip(gap, -1.0, 1.0, out=gap)
+        return clip(gap)

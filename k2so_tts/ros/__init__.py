@@ -1,4 +1,4 @@
-"""The two nodes, and the client a person uses. Nothing outside this folder knows of ROS."""
+"""The two nodes and a client. Nothing outside `ros` and `bench` imports rclpy or a message type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`audio_player`: the topic `audio`, played on the robot's sound device."""
+"""`audio_player`: plays the topic `audio` on the robot's sound device."""
 
 from __future__ import annotations
 
@@ -28,88 +28,54 @@ from k2so_tts.ros.messages import (
     MessageError,
     foreign_qos,
     from_message,
+    metric_qos,
     playhead_qos,
     speech_qos,
     state_qos,
-    to_time,
+    to_playhead,
 )
 from k2so_tts.ros.parameters import Parameters
-from k2so_tts.settings import Setting
-
-IN_TURN, MIX = "in_turn", "mix"
-
-PARAMETERS = (
-    Setting(
-        "device",
-        "auto",
-        "Where sound goes: auto (the system's default), a PortAudio index or part of a name, null "
-        "(nowhere, in real time) or wav:FILE.",
-        live=True,
-    ),
-    Setting(
-        "prebuffer_chunks", 3, "Chunks collected before an utterance starts.", 1, 64, live=True
-    ),
-    Setting("max_buffer", 30.0, "Seconds of audio held at most.", 1.0, 600.0, live=True),
-    Setting("volume", 1.0, "Linear gain.", 0.0, 1.0, live=True),
-    Setting(
-        "publishers",
-        IN_TURN,
-        "Several publishers at once: each is heard to its end (in_turn), or together (mix).",
-        choices=(IN_TURN, MIX),
-        live=True,
-    ),
-    Setting(
-        "block_frames", 128, "Frames the device asks for at a time; 0: its own choice.", 0, 8192
-    ),
-    Setting(
-        "device_latency",
-        0.0,
-        "Seconds of sound the device holds; 0: as little as it can. More starts later and "
-        "survives a busier machine.",
-        0.0,
-        0.5,
-    ),
-    Setting(
-        "rest_after",
-        30.0,
-        "Seconds of silence after which the device is closed, to be opened again for the next "
-        "chunk: it costs nothing meanwhile; 0: never.",
-        0.0,
-        86_400.0,
-    ),
-    Setting(
-        "warn_underruns",
-        1,
-        "How often an utterance must run dry for a warning; 0: never one.",
-        0,
-        1000,
-        live=True,
-    ),
-    Setting("warn_latency_ms", 300.0, "Latency that is a warning.", 1.0, 60_000.0, live=True),
-    Setting("error_latency_ms", 2000.0, "Latency that is an error.", 1.0, 60_000.0, live=True),
-)
+from k2so_tts.ros.player_parameters import IN_TURN, MIX, PARAMETERS
 
 _LOG_SECONDS = 5.0
 _REMEMBERED = 128
+"""Senders, and messages that came over one of two subscriptions, that are remembered."""
 
 
 class AudioPlayer(Node):
-    """Plays speech and says when it was heard.
+    """Plays speech and tells when it is heard.
 
-    Subscribes to `audio` (AudioStamped). Publishes `playhead` (TimeReference), `is_speaking`
-    (Bool), `~/buffered_ms` (Float32, with each playhead, if anybody listens) and
-    `/diagnostics`. Services: `~/stop` (Trigger), `~/mute` and `~/pause` (SetBool). Parameters:
-    `PARAMETERS`.
+    Publishers:
+        playhead (sensor_msgs/TimeReference): `time_ref` is the stamp of the frame that leaves the
+            device at `header.stamp`; 20 times a second while there is something to play.
+        is_speaking (std_msgs/Bool): whether something is audible, at each change.
+        ~/buffered_ms (std_msgs/Float32): what is buffered, with each playhead, if anybody
+            subscribes.
+        /diagnostics (diagnostic_msgs/DiagnosticArray): see `Diagnostics`.
+
+    Subscriptions:
+        audio (audio_common_msgs/AudioStamped): what to play; a message without frames ends an
+            utterance.
+
+    Services:
+        ~/stop (std_srvs/Trigger): drop everything that is buffered.
+        ~/mute (std_srvs/SetBool): go on in silence.
+        ~/pause (std_srvs/SetBool): stand still and keep what is buffered.
+
+    Parameters: `player_parameters.PARAMETERS`.
+
+    The methods of `playback.playhead.Listener` are called in the player's thread, all others in
+    the executor's.
 
     Raises:
-        SettingError: a parameter makes no sense.
+        SettingError: a parameter is invalid.
         DeviceError: a WAV file can't be written.
     """
 
     def __init__(self) -> None:
         super().__init__("audio_player")
         self._settings = Parameters(self, PARAMETERS)
-        self._refused = 0
+        self._refused_messages = 0
         self._last: PlaybackStats | None = None
         self._latency = RollingMetric("perceived_latency_ms", 1000)
         self._buffering = RollingMetric("buffering_ms", 1000)
@@ -118,11 +84,11 @@ class AudioPlayer(Node):
         self._senders: OrderedDict[str, Hashable] = OrderedDict()
         self._player = Player(_player_settings(self._settings.values), self)
         self._player.start()
-        self._settings.on_change(self._apply)
-        self._once: _Once | None = None
-        self._listen()
+        self._settings.on_change(self._on_parameters)
+        self._duplicates: _DuplicateFilter | None = None
+        self._subscribe()
         self._playhead = self.create_publisher(TimeReference, "playhead", playhead_qos())
-        self._buffered = self.create_publisher(Float32, "~/buffered_ms", 10)
+        self._buffered = self.create_publisher(Float32, "~/buffered_ms", metric_qos())
         self._is_speaking = self.create_publisher(Bool, "is_speaking", state_qos())
         self._diagnostics = Diagnostics(self, self._collect)
         self.create_service(Trigger, "~/stop", self._on_stop)
@@ -134,21 +100,21 @@ class AudioPlayer(Node):
     @property
     def broken(self) -> str | None:
         """Why only a new process can play again; None while this one can."""
-        return "the sound library hangs" if self._player.output.hangs else None
+        return "the sound library hangs" if self._player.output.unresponsive else None
 
     def close(self) -> None:
-        """Fall silent, close the device, join every thread."""
+        """Stop playing, close the device, join every thread."""
         self._player.close()
 
-    def _listen(self) -> None:
-        """Subscribe, before anything tells others that a player is there."""
+    def _subscribe(self) -> None:
+        """Subscribe to `audio`, before any publisher tells others that a player is there."""
         self.create_subscription(
             AudioStamped,
             "audio",
             self._on_audio,
             speech_qos(),
             event_callbacks=SubscriptionEventCallbacks(
-                incompatible_qos=lambda _: self._listen_to_best_effort(),
+                incompatible_qos=lambda _: self._subscribe_best_effort(),
                 use_default_callbacks=False,
             ),
         )
@@ -157,12 +123,13 @@ class AudioPlayer(Node):
         self, message: AudioStamped, info: Mapping[str, Any], *, best_effort: bool = False
     ) -> None:
         source = _source(message, info)
-        if self._once is not None and not self._once.is_new(source, message, best_effort):
+        duplicates = self._duplicates
+        if duplicates is not None and not duplicates.is_new(source, message, best_effort):
             return
         try:
             received = from_message(message)
         except MessageError as error:
-            self._refused += 1
+            self._refused_messages += 1
             self.get_logger().warning(
                 f"a message on 'audio' was dropped: {error}", throttle_duration_sec=_LOG_SECONDS
             )
@@ -177,24 +144,27 @@ class AudioPlayer(Node):
             self._clocks.note(source, received.stamp_ns, sent_ns, arrived_ns)
         if not accepted:
             self.get_logger().warning(
-                f"'audio' comes faster than it can be heard: no more than "
-                f"{self._settings['max_buffer']:g} s (max_buffer) may wait; it is refused",
+                f"a message on 'audio' was refused: the buffer is full "
+                f"(max_buffer: {self._settings['max_buffer']:g} s)",
                 throttle_duration_sec=_LOG_SECONDS,
             )
 
     def _note_sender(self, name: str, source: Hashable) -> None:
-        """A node that was started anew sends under its old name: who did so before is gone."""
-        before = self._senders.pop(name, source)
+        """Give up the previous sender of a name: its node was restarted."""
+        previous = self._senders.pop(name, source)
         self._senders[name] = source
         if len(self._senders) > _REMEMBERED:
             self._senders.popitem(last=False)
-        if name and before != source:
-            self._player.supersede(before)
+        if name and previous != source:
+            self._player.supersede(previous)
 
-    def _listen_to_best_effort(self) -> None:
-        """A publisher offers best effort only: subscribe so as well, and hear the others once."""
-        if self._once is None:
-            self._once = _Once()
+    def _subscribe_best_effort(self) -> None:
+        """Subscribe a second time, for a publisher that offers best effort only.
+
+        What comes over both subscriptions is played once.
+        """
+        if self._duplicates is None:
+            self._duplicates = _DuplicateFilter()
             self.create_subscription(
                 AudioStamped,
                 "audio",
@@ -217,21 +187,21 @@ class AudioPlayer(Node):
         response.success = True
         return response
 
-    # Called from the player's thread (see playback.report.Listener).
+    # playback.playhead.Listener
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
-        message = TimeReference()
-        message.header.stamp = to_time(self._ros_ns(heard_at))
-        message.time_ref = to_time(stamp_ns)
-        message.source = self.get_fully_qualified_name()
-        self._playhead.publish(message)
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+        """Publish that the frame stamped `stamp_ns` leaves the device at `heard_at`."""
+        name = self.get_fully_qualified_name()
+        self._playhead.publish(to_playhead(stamp_ns, self._ros_ns(heard_at), name, lost_frames))
         if self._buffered.get_subscription_count():
             self._buffered.publish(Float32(data=1000 * self._player.buffered_seconds))
 
     def on_speaking(self, speaking: bool) -> None:
+        """Publish that speech has become audible, or silent."""
         self._is_speaking.publish(Bool(data=speaking))
 
     def on_utterance(self, heard: PlaybackStats) -> None:
+        """Take in what was measured of an utterance that has ended."""
         self._last = heard
         self._clock_offset_ns = self._clocks.offset_ns(heard.source)
         latency_s = None
@@ -243,13 +213,13 @@ class AudioPlayer(Node):
             self.executor.create_task(self._diagnostics.publish)
 
     def _ros_ns(self, moment: float) -> int:
-        """ROS time of a moment on the monotonic clock."""
+        """The ROS time (ns) of a moment on the monotonic clock (s)."""
         ago = time.monotonic() - moment
         return max(0, int(self.get_clock().now().nanoseconds - ago * NANOSECONDS))
 
-    # What there is to know and to set.
+    # Parameters and diagnostics
 
-    def _apply(self, changes: Mapping[str, Any]) -> None:
+    def _on_parameters(self, changes: Mapping[str, Any]) -> None:
         player = self._player
         player.prebuffer_chunks = changes.get("prebuffer_chunks", player.prebuffer_chunks)
         player.max_buffer = changes.get("max_buffer", player.max_buffer)
@@ -259,12 +229,12 @@ class AudioPlayer(Node):
             player.output.change(changes["device"])
 
     def _collect(self) -> StatusReport:
-        health = StatusReport()
+        report = StatusReport()
         output, counters = self._player.output, self._player.counters
-        health.values.update(
+        report.values.update(
             device=output.device.name,
             device_rate_hz=output.device.rate,
-            device_rests=output.resting,
+            device_rests=output.idle_closed,
             realtime_priority=output.device.realtime,
             buffered_ms=1000 * self._player.buffered_seconds,
             utterances=counters.utterances,
@@ -272,75 +242,77 @@ class AudioPlayer(Node):
             lost_frames=counters.lost_frames,
             dropped_frames=counters.dropped_frames,
             overflow_frames=counters.overflow_frames,
-            refused_messages=self._refused,
+            refused_messages=self._refused_messages,
             device_xruns=output.xruns,
             device_losses=output.losses,
             muted=self._player.muted,
             paused=self._player.paused,
         )
-        health.values.update(self._latency.values() | self._buffering.values())
+        report.values.update(self._latency.values() | self._buffering.values())
         if self._last is not None:
-            health.values.update(
+            report.values.update(
                 duration_s=self._last.duration_s,
                 last_underruns=self._last.underruns,
                 last_lost_frames=self._last.lost_frames,
             )
         if self._clock_offset_ns:
-            health.values["publisher_clock_offset_ms"] = self._clock_offset_ns / 1e6
-        self._assess(health)
-        return health
+            report.values["publisher_clock_offset_ms"] = self._clock_offset_ns / 1e6
+        self._assess(report)
+        return report
 
-    def _assess(self, health: StatusReport) -> None:
+    def _assess(self, report: StatusReport) -> None:
         if self._player.output.error is not None:
-            health.errors.append(f"no sound: {self._player.output.error}")
+            report.errors.append(f"no sound: {self._player.output.error}")
         if self._latency.last is not None:
-            health.judge_latency(self._latency.last, self._settings.values, self._advice())
+            report.assess_latency(
+                self._latency.last, self._settings.values, self._remedy(self._latency.last)
+            )
         if self._last is not None and 0 < self._settings["warn_underruns"] <= self._last.underruns:
-            health.warnings.append(
-                f"the last utterance ran dry {self._last.underruns} times: the engine or the "
+            report.warnings.append(
+                f"the last utterance had {self._last.underruns} underruns: the engine or the "
                 "network is slow; raise prebuffer_chunks"
             )
         if self._last is not None and self._last.lost_frames:
-            health.warnings.append(
+            report.warnings.append(
                 f"{self._last.lost_frames} frames of the last utterance were lost on the way: "
                 "look at the network, and at what else publishes on the topic audio"
             )
         if self._clock_offset_ns:
-            offset = describe_offset("who published the last utterance", self._clock_offset_ns)
-            health.notes.append(
-                f"{offset}, so perceived_latency_ms means nothing here: look at buffering_ms and "
-                "at the server's figure, or synchronise the clocks"
+            offset = describe_offset("the last utterance's publisher", self._clock_offset_ns)
+            report.notes.append(
+                f"{offset}, so perceived_latency_ms is not measured here: see buffering_ms and "
+                "the server's value, or synchronise the clocks"
             )
 
-    def _advice(self) -> str:
-        """What to do about the latency of the last utterance."""
-        assert self._latency.last is not None
+    def _remedy(self, latency_ms: float) -> str:
+        """Where the latency of the last utterance comes from, and what to do about it."""
         buffering_ms = self._buffering.last or 0.0
-        if buffering_ms > self._latency.last / 2:
+        if buffering_ms > latency_ms / 2:
             return (
                 f"{buffering_ms:.0f} ms of it here; lower prebuffer_chunks or device_latency, or "
                 "see whether the chunks come late"
             )
         return (
-            f"{self._latency.last - buffering_ms:.0f} ms of it before its first chunk came; see "
+            f"{latency_ms - buffering_ms:.0f} ms of it before its first chunk came; see "
             "time_to_first_chunk_ms of speak_server"
         )
 
 
 def _source(message: AudioStamped, info: Mapping[str, Any]) -> Hashable:
-    """Who has sent a message: the publisher, where ROS tells it (since Kilted), and its frame."""
+    """The sender of a message: its publisher's GID (known since Kilted) and the frame_id."""
     publisher = info.get("publisher_gid") or {}
     return bytes(publisher.get("data", b"")), message.header.frame_id
 
 
-class _Once:
-    """Tells what came over both subscriptions, to be heard once, from what came over one."""
+class _DuplicateFilter:
+    """Recognises messages that come over two subscriptions to one topic."""
 
     def __init__(self) -> None:
         self._surplus: OrderedDict[Hashable, int] = OrderedDict()
-        """How many more of a message came over the first subscription (negative: the second)."""
+        """How often more a message came reliably than by best effort."""
 
     def is_new(self, source: Hashable, message: AudioStamped, best_effort: bool) -> bool:
+        """Whether this is the first copy of a message. The other one is expected once."""
         stamp, data = message.header.stamp, message.audio.audio_data
         content = (bytes(getattr(data, field)) for field in SAMPLE_FIELDS)
         key = (source, stamp.sec, stamp.nanosec, *content)
@@ -362,5 +334,5 @@ def _player_settings(values: Mapping[str, Any]) -> PlayerSettings:
         mix=values["publishers"] == MIX,
         block_frames=values["block_frames"],
         device_latency=values["device_latency"],
-        rest_after=values["rest_after"],
+        idle_close=values["rest_after"],
     )

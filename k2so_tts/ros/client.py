@@ -1,4 +1,4 @@
-"""The client a person uses: sends goals to `say` and measures when their speech is heard."""
+"""The client that people and benchmarks use: sends goals to `say` and measures what is heard."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import rclpy
@@ -19,7 +19,8 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.ros.errors import REFUSALS, reason
+from k2so_tts.ros.errors import STARTUP_ERRORS, describe_startup_error
+from k2so_tts.ros.executors import keep_spinning
 from k2so_tts.ros.messages import (
     TTS,
     AudioStamped,
@@ -36,20 +37,27 @@ _STATUS = {
 _SEND_SECONDS = 10.0
 _CANCEL_SECONDS = 5.0
 _JOIN_SECONDS = 5.0
-_Sent = TypeVar("_Sent")
+_POLL_SECONDS = 0.01
+_Answer = TypeVar("_Answer")
 
 
 class SpeechRefused(Exception):
-    """There is no server, or it did not accept the goal, or ROS refuses to take part."""
+    """There is no server, it rejected the goal, or ROS does not let the client take part."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One goal: its end, the text that was heard, and times in seconds after it was sent.
+    """One goal: how it ended, the text that was heard, and times in seconds after it was sent.
 
-    `chunks`: when each came over the wire, and its seconds. `heard`: when a frame left the player's
-    device, by the player's clock, and how many seconds of the goal lie before that frame; the
-    first pair is the first frame. Empty when no player told.
+    Attributes:
+        status: "succeeded", "canceled", "aborted" or "unknown".
+        text: what was heard, as the goal's result says.
+        accepted_s: when the goal was accepted.
+        result_s: when its result came.
+        chunks: when each chunk came over the wire, and its duration (s).
+        heard: when a frame left the player's device, by the player's clock, and how many seconds
+            of the goal lie before that frame; the first pair is the first frame. Empty when no
+            player published a playhead.
     """
 
     status: str
@@ -61,42 +69,91 @@ class Measured:
 
     @property
     def first_chunk_s(self) -> float | None:
+        """When the first chunk came over the wire; None if none did."""
         return self.chunks[0][0] if self.chunks else None
 
     @property
     def first_frame_s(self) -> float | None:
+        """When the first frame left the player's device; None if no player told."""
         return self.heard[0][0] if self.heard else None
 
 
-def ask(executor: Executor, send: Callable[[], _Sent]) -> _Sent:
-    """What `send` gives, called in the thread that spins; never to be called from that one.
+def ask(executor: Executor, send: Callable[[], _Answer]) -> _Answer:
+    """Call `send` in the thread that spins `executor`, and return what it returns.
 
-    In another thread the answer may be taken before rclpy's `ActionClient` has noted the request,
-    and is then lost ("Ignoring unexpected goal response"; Jazzy and Kilted). It is waited for, as
-    Jazzy's executor takes the latest of several tasks first.
+    Never to be called from that thread. It is needed because rclpy's `ActionClient` is not safe to
+    be called from another one: the executor may take the response before the client has noted the
+    request, and then drops it ("Ignoring unexpected goal response"; Jazzy and Kilted). It waits, as
+    Jazzy's executor runs the latest of several tasks first.
 
-    Raises what `send` does, and TimeoutError when nobody spins.
+    Raises:
+        Exception: what `send` raises.
+        TimeoutError: nobody spins the executor.
     """
-    sent: concurrent.futures.Future[_Sent] = concurrent.futures.Future()
+    answer: concurrent.futures.Future[_Answer] = concurrent.futures.Future()
 
-    def do() -> None:
+    def run() -> None:
         try:
-            sent.set_result(send())
+            answer.set_result(send())
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            sent.set_exception(error)
+            answer.set_exception(error)
 
-    executor.create_task(do)
+    executor.create_task(run)
     try:
-        return sent.result(_SEND_SECONDS)
+        return answer.result(_SEND_SECONDS)
     except concurrent.futures.TimeoutError as error:
         raise TimeoutError(f"nothing could be sent for {_SEND_SECONDS:g} s") from error
 
 
+@dataclass(eq=False)
+class _Progress:
+    """What is known of the goal that is being spoken. Written in the executor's thread."""
+
+    on_heard: Callable[[float], None] = lambda _: None
+    cancel_after: float = math.inf
+    handle: Any = None
+    """The client's handle of the goal; None until it is accepted."""
+    sent_at: float = 0.0
+    """When it was sent (s, monotonic)."""
+    sent_ns: int = 0
+    """When it was sent (ROS time)."""
+    start_ns: int = 0
+    """The stamp of its first frame."""
+    heard_s: float = 0.0
+    error: Exception | None = None
+    """What `on_heard` raised."""
+    chunks: list[tuple[float, float]] = field(default_factory=list)
+    heard: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def is_to_be_cancelled(self) -> bool:
+        """As much as `cancel_after` has begun to be heard, or `on_heard` has raised."""
+        return self.error is not None or self.heard_s >= self.cancel_after
+
+    def on_feedback(self, message: Any) -> None:
+        """A chunk begins to be heard."""
+        info = message.feedback.audio.audio.info
+        self.heard_s += info.chunk / info.rate
+        if self.error is None:
+            try:
+                self.on_heard(self.heard_s)
+            except Exception as error:  # noqa: BLE001 - raised by `say`
+                self.error = error
+        if self.is_to_be_cancelled and self.handle is not None:
+            self.handle.cancel_goal_async()
+
+    def after_sending(self, moment_ns: int) -> float:
+        """Seconds from the sending of the goal to `moment_ns` (ROS time)."""
+        return (moment_ns - self.sent_ns) / NANOSECONDS
+
+
 class SpeechClient:
-    """A ROS node of its own that says things, one at a time, until it is closed.
+    """A ROS node of its own that speaks texts, one at a time, until it is closed.
+
+    Subscribes to `audio` and `playhead`. Action client of `say`.
 
     Raises:
-        SpeechRefused: ROS refuses the namespace, or who has no enclave where it has to be secure.
+        SpeechRefused: the namespace is invalid, or ROS's security is on and there is no enclave.
     """
 
     def __init__(self, namespace: str = "") -> None:
@@ -110,19 +167,21 @@ class SpeechClient:
                 enable_rosout=False,
                 start_parameter_services=False,
             )
-        except REFUSALS as error:
+        except STARTUP_ERRORS as error:
             self._context.try_shutdown()
-            raise SpeechRefused(reason(error)) from error
+            raise SpeechRefused(describe_startup_error(error)) from error
         self._client: Any = ActionClient(self._node, TTS, "say")
-        self._goal_sent_ns = 0
-        self._start_ns = 0
-        self._chunks: list[tuple[float, float]] = []
-        self._heard: list[tuple[float, float]] = []
+        self._progress = _Progress()
         self._node.create_subscription(AudioStamped, "audio", self._on_audio, speech_qos())
         self._node.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._executor.spin, name="client", daemon=True)
+        self._thread = threading.Thread(
+            target=keep_spinning,
+            args=[self._executor, self._node],
+            name="client",
+            daemon=True,
+        )
         self._thread.start()
 
     def close(self) -> None:
@@ -134,15 +193,16 @@ class SpeechClient:
         self._context.try_shutdown()
 
     def wait_for_server(self, timeout: float) -> bool:
+        """Wait until a server offers `say`. False after `timeout` seconds."""
         return bool(self._client.wait_for_server(timeout))
 
     def wait_for_player(self, timeout: float) -> bool:
-        """Wait until somebody plays and tells a playhead."""
+        """Wait until a player publishes its playhead. False after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while not self._node.count_publishers("playhead"):
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.01)
+            time.sleep(_POLL_SECONDS)
         return True
 
     def say(
@@ -156,79 +216,74 @@ class SpeechClient:
         cancel_after: float = math.inf,
         timeout: float = 3600.0,
     ) -> Measured:
-        """Say something and wait until it was heard; `on_heard` is told how many seconds were.
-
-        When `cancel_after` seconds have begun to be heard the goal is cancelled.
+        """Speak `text` and wait until it was heard.
 
         An exception that interrupts the wait (Ctrl-C) cancels the goal before it goes on.
 
+        Args:
+            text: what to say.
+            language: a voice alias, voice or language tag; empty: the server's voice.
+            volume: linear gain, 0.0 to 1.0.
+            rate: speed, 0.25 to 4.0.
+            on_heard: called with the seconds that have begun to be heard, in the client's thread.
+            cancel_after: the goal is cancelled when so many seconds have begun to be heard.
+            timeout: seconds to wait for acceptance, and for the result.
+
         Raises:
-            SpeechRefused: the server did not accept the goal.
+            SpeechRefused: the server rejected the goal.
             TimeoutError: it took longer than `timeout` seconds.
+            Exception: what `on_heard` raised; the goal was cancelled.
         """
-        heard = 0.0
-        handle: Any = None
-
-        def on_feedback(message: Any) -> None:
-            nonlocal heard
-            info = message.feedback.audio.audio.info
-            heard += info.chunk / info.rate
-            on_heard(heard)
-            if heard >= cancel_after and handle is not None:
-                handle.cancel_goal_async()
-
-        self._chunks, self._heard = [], []
+        progress = self._progress = _Progress(on_heard, cancel_after)
         goal = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
-        sent = 0.0
-
-        def send() -> Any:
-            nonlocal sent
-            sent = time.monotonic()
-            self._goal_sent_ns = self._node.get_clock().now().nanoseconds
-            return self._client.send_goal_async(goal, on_feedback)
-
-        handle = self._ask(send, timeout)
-        accepted_s = time.monotonic() - sent
+        handle = self._ask(lambda: self._send(goal, progress), timeout)
+        accepted_s = time.monotonic() - progress.sent_at
         if not handle.accepted:
             raise SpeechRefused("the goal was refused; speak_server's log says why")
-        if heard >= cancel_after:  # so soon that the feedback did not know the goal yet
+        progress.handle = handle
+        if progress.is_to_be_cancelled:  # before the feedback had a handle to cancel
             ask(self._executor, handle.cancel_goal_async)
         try:
             response = self._ask(handle.get_result_async, timeout)
         except BaseException:
             self._ask(handle.cancel_goal_async, _CANCEL_SECONDS)
             raise
+        if progress.error is not None:
+            raise progress.error
         return Measured(
             _STATUS.get(response.status, "unknown"),
             response.result.text,
             accepted_s,
-            time.monotonic() - sent,
-            tuple(self._chunks),
-            tuple(self._heard),
+            time.monotonic() - progress.sent_at,
+            tuple(progress.chunks),
+            tuple(progress.heard),
         )
 
-    def _after_sending(self, moment_ns: int) -> float:
-        return (moment_ns - self._goal_sent_ns) / NANOSECONDS
+    def _send(self, goal: Any, progress: _Progress) -> Any:
+        progress.sent_at = time.monotonic()
+        progress.sent_ns = self._node.get_clock().now().nanoseconds
+        return self._client.send_goal_async(goal, progress.on_feedback)
 
     def _ask(self, send: Callable[[], Any], timeout: float) -> Any:
+        """What the future that `send` returns comes to. Raises `TimeoutError`."""
         done = threading.Event()
-        answer = ask(self._executor, send)
-        answer.add_done_callback(lambda _: done.set())
+        future = ask(self._executor, send)
+        future.add_done_callback(lambda _: done.set())
         if not done.wait(timeout):
             raise TimeoutError(f"no answer from speak_server for {timeout:g} s")
-        return answer.result()
+        return future.result()
 
     def _on_audio(self, message: AudioStamped) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
-        info = message.audio.info
+        info, progress = message.audio.info, self._progress
         if info.chunk:
-            if not self._chunks:
-                self._start_ns = to_nanoseconds(message.header.stamp)
-            self._chunks.append((self._after_sending(now_ns), info.chunk / info.rate))
+            if not progress.chunks:
+                progress.start_ns = to_nanoseconds(message.header.stamp)
+            progress.chunks.append((progress.after_sending(now_ns), info.chunk / info.rate))
 
     def _on_playhead(self, message: TimeReference) -> None:
-        due_ns = to_nanoseconds(message.time_ref)
-        if due_ns >= self._goal_sent_ns:
-            position = (due_ns - self._start_ns) / NANOSECONDS
-            heard_s = self._after_sending(to_nanoseconds(message.header.stamp))
-            self._heard.append((heard_s, position))
+        progress, due_ns = self._progress, to_nanoseconds(message.time_ref)
+        if due_ns >= progress.sent_ns:
+            position = (due_ns - progress.start_ns) / NANOSECONDS
+            heard_s = progress.after_sending(to_nanoseconds(message.header.stamp))
+            progress.heard.append((heard_s, position))

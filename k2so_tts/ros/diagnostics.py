@@ -1,4 +1,4 @@
-"""`/diagnostics`: one status per node, every second and whenever an utterance is over."""
+"""`/diagnostics`: one status per node, every second and whenever an utterance has ended."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from k2so_tts.metrics import Rolling
+from k2so_tts.ros.messages import metric_qos
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 PERIOD_SECONDS = 1.0
 
 
 class RollingMetric:
-    """A quantity that is measured once per utterance: the last value, and those before it.
+    """A quantity that is measured once per utterance: the last value, and percentiles.
 
-    `name` has the unit in it, `scale` is that many units per unit of what is added.
+    Args:
+        name: the key of the last value in the diagnostics, with the unit in it.
+        scale: how many of that unit make one unit of the values that are added.
     """
 
     def __init__(self, name: str, scale: float = 1.0) -> None:
         self.name = name
         self.last: float | None = None
-        """Of the last utterance, in the unit of the name; None where it has no such value."""
+        """Of the last utterance, in the unit of the name; None if it has no such value."""
         self._scale = scale
         self._rolling = Rolling()
 
     def add(self, value: float | None) -> None:
+        """Take in the value of an utterance; None if it has no such value."""
         self.last = None if value is None else value * self._scale
         if self.last is not None:
             self._rolling.add(self.last)
 
     def values(self) -> dict[str, float]:
-        """The last one under its name, and p50, p95 and max as `name_p50` and so on."""
+        """The last value under its name, and p50, p95 and max as `name_p50` and so on."""
         last = {} if self.last is None else {self.name: self.last}
         rolling = self._rolling.summary().items()
         return last | {f"{self.name}_{statistic}": value for statistic, value in rolling}
@@ -42,8 +46,9 @@ class RollingMetric:
 
 @dataclass
 class StatusReport:
-    """What a node has to say: values by key, what is wrong, the worst first, and what else a
-    reader has to know of them.
+    """The state of a node: its values by key, and complaints, the worst of each kind first.
+
+    `notes` are what a reader has to know to understand the values.
     """
 
     values: dict[str, object] = field(default_factory=dict)
@@ -53,11 +58,18 @@ class StatusReport:
 
     @property
     def message(self) -> str:
-        wrong = self.errors + self.warnings
-        return "; ".join((wrong or ["ready"]) + self.notes)
+        """All complaints and notes on one line; "ready" if there are no complaints."""
+        complaints = self.errors + self.warnings
+        return "; ".join((complaints or ["ready"]) + self.notes)
 
-    def judge_latency(self, latency_ms: float, limits: Mapping[str, Any], advice: str) -> None:
-        """Complain about a latency above `error_latency_ms` or `warn_latency_ms` of `limits`."""
+    def assess_latency(self, latency_ms: float, limits: Mapping[str, Any], remedy: str) -> None:
+        """Add a complaint if a latency is above `error_latency_ms` or `warn_latency_ms`.
+
+        Args:
+            latency_ms: the perceived latency of the last utterance.
+            limits: both limits by name, in ms.
+            remedy: where the latency comes from and what to do about it.
+        """
         for name, complaints in (
             ("error_latency_ms", self.errors),
             ("warn_latency_ms", self.warnings),
@@ -65,30 +77,33 @@ class StatusReport:
             if latency_ms > limits[name]:
                 complaints.append(
                     f"the last utterance was heard after {latency_ms:.0f} ms "
-                    f"({name}: {limits[name]:g}): {advice}"
+                    f"({name}: {limits[name]:g}): {remedy}"
                 )
                 return
 
 
 class Diagnostics:
-    """Publishes what `examine` finds."""
+    """Publishes the report that `collect` makes, every `PERIOD_SECONDS` and on demand.
 
-    def __init__(self, node: Node, examine: Callable[[], StatusReport]) -> None:
+    Publishes: `/diagnostics` (diagnostic_msgs/DiagnosticArray).
+    """
+
+    def __init__(self, node: Node, collect: Callable[[], StatusReport]) -> None:
         self._node = node
-        self._collect = examine
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._collect = collect
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", metric_qos())
         node.create_timer(PERIOD_SECONDS, self.publish)
 
     def publish(self) -> None:
         """Publish now, in the executor's thread."""
-        health = self._collect()
+        report = self._collect()
         status = DiagnosticStatus()
         status.name = f"{self._node.get_fully_qualified_name()}: speech"
         status.hardware_id = self._node.get_fully_qualified_name().lstrip("/")
-        status.level = ERROR if health.errors else WARN if health.warnings else OK
-        status.message = health.message
+        status.level = ERROR if report.errors else WARN if report.warnings else OK
+        status.message = report.message
         status.values = [
-            KeyValue(key=key, value=_text(value)) for key, value in health.values.items()
+            KeyValue(key=key, value=_text(value)) for key, value in report.values.items()
         ]
         message = DiagnosticArray(status=[status])
         message.header.stamp = self._node.get_clock().now().to_msg()
@@ -97,3 +112,18 @@ class Diagnostics:
 
 def _text(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def node_of(status: DiagnosticStatus) -> str:
+    """The fully qualified name of the node that a status, as `Diagnostics` makes it, is about."""
+    return str(status.name).partition(":")[0]
+
+
+def values_of(status: DiagnosticStatus) -> dict[str, str]:
+    """The values of a status by their keys."""
+    return {pair.key: pair.value for pair in status.values}
+
+
+def values_by_node(message: DiagnosticArray) -> dict[str, dict[str, str]]:
+    """The values of every status in a message, by the fully qualified names of the nodes."""
+    return {node_of(status): values_of(status) for status in message.status}

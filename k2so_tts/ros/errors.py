@@ -1,4 +1,4 @@
-"""Why ROS does not let a node start, in words."""
+"""Errors of ROS at startup, in words."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import os
 from rclpy.exceptions import NameValidationException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 
-REFUSALS = (rclpy_implementation.RCLError, NameValidationException)
-"""What rclpy raises when ROS refuses."""
+STARTUP_ERRORS = (rclpy_implementation.RCLError, NameValidationException)
+"""What rclpy raises when it can't initialise or can't create a node."""
 
 
-def reason(refusal: Exception) -> str:
-    """Why ROS refuses, on one line, and what may be done about it."""
-    told = " ".join(str(refusal).split())
+def describe_startup_error(error: Exception) -> str:
+    """What `error` (one of `STARTUP_ERRORS`) says, on one line, with the likely remedy."""
+    description = " ".join(str(error).split())
     if os.environ.get("ROS_SECURITY_ENABLE") == "true":
-        told += (
-            "; ROS_SECURITY_ENABLE is true: that takes a keystore (ROS_SECURITY_KEYSTORE) with the "
+        description += (
+            "; ROS_SECURITY_ENABLE is true: this needs a keystore (ROS_SECURITY_KEYSTORE) with the "
             "enclave of this node (--enclave or ROS_SECURITY_ENCLAVE_OVERRIDE), and an RMW that "
             "was built with security"
         )
-    return told
+    return description

@@ -1,4 +1,4 @@
-"""Between this package's sound and ROS messages, and how they travel.
+"""Conversion between this package's audio and ROS messages, and their QoS profiles.
 
 Importing this module raises `InterfacesMissing` when the `audio_common_msgs` at hand is not the one
 that has `action/TTS` and `msg/AudioStamped`.
@@ -7,17 +7,19 @@ that has `action/TTS` and `msg/AudioStamped`.
 from __future__ import annotations
 
 import array
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import TimeReference
 
-from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples
+from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
 
 
 class InterfacesMissing(ImportError):
-    """There is no usable `audio_common_msgs`; the message says what was found and what helps."""
+    """There is no usable `audio_common_msgs`; the message says what was found, and the remedy."""
 
 
 def _describe_interfaces() -> str:
@@ -43,30 +45,39 @@ except ImportError as missing:
 
 __all__ = ["TTS", "Audio", "AudioStamped", "InterfacesMissing"]
 
+AUDIO_DEPTH = 256
+"""Messages that a subscriber to `audio` holds until its callback takes them."""
+MOST_UNHEARD_CHUNKS = AUDIO_DEPTH * 3 // 4
+"""Chunks that are sent ahead of what is heard, at most: a subscriber that stands still meanwhile
+loses none, with room left for end markers and for what other publishers send. That is 2.2 s of the
+shortest chunks (256 frames) at 22 050 Hz, and 35 s of those of the default length."""
+_LOST_FRAMES = re.compile(r"lost_frames=(\d{1,12})")
 MOST_FRAMES = 1 << 22
+"""The most frames of a message that are accepted; more is taken for garbage."""
 MOST_CHANNELS = 8
 RATES = (8_000, 192_000)
+"""The lowest and highest sample rate accepted (Hz)."""
 INT16 = 8
 _FIELDS = {
-    1: ("float32_data", np.float32, 1.0, 0.0),
-    2: ("int32_data", np.int32, 2.0**-31, 0.0),
-    8: ("int16_data", np.int16, 2.0**-15, 0.0),
-    16: ("int8_data", np.int8, 2.0**-7, 0.0),
-    32: ("uint8_data", np.uint8, 2.0**-7, 128.0),
+    1: ("float32_data", np.float32),
+    2: ("int32_data", np.int32),
+    8: ("int16_data", np.int16),
+    16: ("int8_data", np.int8),
+    32: ("uint8_data", np.uint8),
 }
-"""PortAudio's format flags: the field that holds the samples, their type, scale and zero."""
+"""PortAudio's format flags: the field that holds the samples, and their type."""
 LAST_NS = 2**31 * NANOSECONDS - 1
 """The last moment that a `Time` can hold."""
-SAMPLE_FIELDS = tuple(name for name, *_ in _FIELDS.values())
+SAMPLE_FIELDS = tuple(name for name, _ in _FIELDS.values())
 
 
 class MessageError(ValueError):
-    """A message contradicts itself or the contract; says which field, its value, what is
+    """A message is inconsistent or breaks the contract; names the field, its value and what is
     allowed.
     """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Received:
     """A decoded `AudioStamped`; without frames it is an end marker."""
 
@@ -76,24 +87,28 @@ class Received:
 
 
 def speech_qos() -> QoSProfile:
-    """For `audio`: nothing is lost on the way, and who joins late hears no old speech."""
+    """For `audio`: reliable, as a lost chunk is heard; volatile, so that late joiners hear no old
+    speech; deep enough for what is sent ahead.
+    """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=64,
+        depth=AUDIO_DEPTH,
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.VOLATILE,
     )
 
 
 def foreign_qos() -> QoSProfile:
-    """For `audio` of publishers that only offer best effort."""
+    """For `audio` of publishers that offer best effort only, which a reliable subscription would
+    not match.
+    """
     qos = speech_qos()
     qos.reliability = ReliabilityPolicy.BEST_EFFORT
     return qos
 
 
 def state_qos() -> QoSProfile:
-    """For `is_speaking`: who joins late learns the state."""
+    """For `is_speaking`: transient local, so that late joiners learn the current state."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,
@@ -103,31 +118,77 @@ def state_qos() -> QoSProfile:
 
 
 def request_qos() -> QoSProfile:
-    """For the services of the action: bursts of goals, more than the usual ten, are kept."""
+    """For the services of the action: a burst of goals is kept, where the default keeps ten."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1000, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
 def playhead_qos() -> QoSProfile:
-    """For `playhead`: the last one, at the end of an utterance, must arrive."""
+    """For `playhead`: the first and the last of an utterance must arrive, even at a node that
+    stands still for 12 s.
+    """
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=32, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=256, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def to_playhead(stamp_ns: int, heard_ns: int, player: str, lost_frames: int) -> TimeReference:
+    """The playhead of `player`: the frame stamped `stamp_ns` leaves its device at `heard_ns`, and
+    `lost_frames` of the utterance were lost before it.
+    """
+    message = TimeReference()
+    message.header.stamp = to_time(heard_ns)
+    message.header.frame_id = f"lost_frames={lost_frames}"
+    message.time_ref = to_time(stamp_ns)
+    message.source = player
+    return message
+
+
+def lost_frames_of(message: TimeReference) -> int | None:
+    """How many frames of the utterance were lost before a playhead; None if the player does
+    not report it.
+    """
+    found = _LOST_FRAMES.fullmatch(message.header.frame_id)
+    return int(found[1]) if found else None
+
+
+def pieces_qos() -> QoSProfile:
+    """For `say_stream`: reliable, as a lost piece is a lost word, and deep enough for a burst."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def metric_qos() -> QoSProfile:
+    """For `/diagnostics`, `~/perceived_latency_ms` and `~/buffered_ms`: what monitoring tools
+    expect.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
 def to_time(nanoseconds: int) -> Time:
-    """A moment, or the last one that can be told."""
+    """A time in ns as a message; `LAST_NS` if it is later than that."""
     seconds, rest = divmod(min(nanoseconds, LAST_NS), NANOSECONDS)
     return Time(sec=seconds, nanosec=rest)
 
 
 def to_nanoseconds(time: Time) -> int:
+    """A message's time in ns."""
     return int(time.sec) * NANOSECONDS + int(time.nanosec)
 
 
 def to_message(stamp_ns: int, pcm: Pcm, rate: int, frame_id: str) -> AudioStamped:
-    """16-bit mono PCM as it travels."""
+    """Encode 16-bit mono PCM.
+
+    Args:
+        stamp_ns: when its first frame is to be heard (ROS time).
+        pcm: the samples, shape (frames,); none make an end marker.
+        rate: frames per second.
+        frame_id: the name of the sender.
+    """
     message = AudioStamped()
     message.header.stamp = to_time(stamp_ns)
     message.header.frame_id = frame_id
@@ -144,7 +205,7 @@ def from_message(message: AudioStamped) -> Received:
     """Decode a message of any sample format.
 
     Raises:
-        MessageError: a field is outside of what is allowed, or fields contradict each other.
+        MessageError: a field's value is not allowed, or fields are inconsistent.
     """
     info, stamp = message.audio.info, message.header.stamp
     if info.format not in _FIELDS:
@@ -161,9 +222,9 @@ def from_message(message: AudioStamped) -> Received:
 
 
 def _samples(audio: Audio) -> Samples:
-    """The samples of a message whose format, channels and rate are allowed."""
+    """The samples of a message whose info was checked, shape (frames, channels), -1.0 to 1.0."""
     data, channels = audio.audio_data, audio.info.channels
-    name, dtype, scale, zero = _FIELDS[audio.info.format]
+    name, dtype = _FIELDS[audio.info.format]
     for other in SAMPLE_FIELDS:
         values = len(getattr(data, other))
         if values and other != name:
@@ -178,10 +239,6 @@ def _samples(audio: Audio) -> Samples:
         raise MessageError(
             f"{name} has {len(raw)} values; allowed: a multiple of info.channels ({channels})"
         )
-    samples = raw.astype(np.float32)
-    if zero:
-        samples -= np.float32(zero)
-    samples *= np.float32(scale)
-    if dtype is np.float32 and not np.isfinite(samples).all():
+    if dtype is np.float32 and not np.isfinite(raw).all():
         raise MessageError(f"{name} holds a value that is NaN or infinite; allowed: finite ones")
-    return np.clip(samples, -1.0, 1.0, out=samples).reshape(-1, channels)
+    return to_samples(raw, channels)

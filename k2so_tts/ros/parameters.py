@@ -1,4 +1,4 @@
-"""Parameters: declared once with what is allowed, checked at start and at every change."""
+"""A node's parameters: declared once from `Setting`s, checked at startup and at every change."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from k2so_tts.settings import Setting, SettingError, Value
 
 
 class Parameters:
-    """The parameters of a node and their values. `on_change` hears of live changes, checked.
+    """The parameters of a node and their values.
+
+    Args:
+        node: the node that declares them.
+        settings: what is declared, with defaults and what is allowed.
 
     Raises:
-        SettingError: a value given at the start is not allowed.
+        SettingError: a value given at startup is not allowed.
     """
 
     def __init__(self, node: Node, settings: Iterable[Setting]) -> None:
@@ -25,10 +29,10 @@ class Parameters:
         self._values: dict[str, Value] = {}
         self._on_change: Callable[[Mapping[str, Value]], None] | None = None
         self.declare(settings)
-        node.add_on_set_parameters_callback(self._set)
+        node.add_on_set_parameters_callback(self._on_set)
 
     def declare(self, settings: Iterable[Setting]) -> None:
-        """Add parameters. Raises `SettingError` when a given value is not allowed."""
+        """Declare further parameters. Raises `SettingError` if a given value is not allowed."""
         for setting in settings:
             descriptor = ParameterDescriptor(
                 description=setting.description,
@@ -40,17 +44,22 @@ class Parameters:
             self._settings[setting.name] = setting
 
     def __getitem__(self, name: str) -> Value:
+        """The value of a parameter."""
         return self._values[name]
 
     @property
     def values(self) -> Mapping[str, Value]:
+        """The values of all parameters, by name."""
         return self._values
 
     def on_change(self, apply: Callable[[Mapping[str, Value]], None]) -> None:
-        """Call `apply` with changed values before they count; it may raise `SettingError`."""
+        """Have `apply` called with checked changes before they take effect.
+
+        It may raise `SettingError` to reject them all.
+        """
         self._on_change = apply
 
-    def _set(self, changes: list[Parameter[Any]]) -> SetParametersResult:
+    def _on_set(self, changes: list[Parameter[Any]]) -> SetParametersResult:
         try:
             checked = {
                 change.name: self._check_change(change)
@@ -70,6 +79,6 @@ class Parameters:
         if not setting.live and value != self._values[change.name]:
             raise SettingError(
                 f"parameter '{change.name}' can't change while the node runs; "
-                f"set it in the parameter file and start the node again"
+                f"set it in the parameter file and restart the node"
             )
         return value

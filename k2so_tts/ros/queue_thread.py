@@ -1,4 +1,4 @@
-"""The thread in which goals are spoken: it owns a `SpeechQueue` and wakes when something is due."""
+"""The thread that owns a `SpeechQueue`, and wakes when something is due."""
 
 from __future__ import annotations
 
@@ -17,33 +17,42 @@ _JOIN_SECONDS = 2.0
 
 
 class QueueThread:
-    """Runs what is posted to it, and the queue's steps, one after the other."""
+    """Runs the functions that are posted to it, and the steps of the queue, one after the other.
 
-    def __init__(self, port: SpeechQueueDelegate, settings: QueueSettings) -> None:
-        self._queue = SpeechQueue(port, settings, time.monotonic)
+    A thread never dies unnoticed: an `Exception` is logged, every goal ends as ABORTED, and the
+    thread goes on with the next one. Whatever else ends the thread is logged and stays in
+    `failure`, upon which the node must be replaced.
+    """
+
+    def __init__(self, delegate: SpeechQueueDelegate, settings: QueueSettings) -> None:
+        self.failure: str | None = None
+        """Why the thread has ended before it was closed; None if it has not."""
+        self._queue = SpeechQueue(delegate, settings, time.monotonic)
         self._changed = threading.Condition()
         self._posted: deque[Callable[[SpeechQueue], None]] = deque()
-        self._awake = False
+        self._due = math.inf
+        self._woken = False
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="speaker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="speech queue", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
-    def post(self, do: Callable[[SpeechQueue], None]) -> None:
-        """Have `do` called with the queue, in the speaker's thread."""
+    def post(self, function: Callable[[SpeechQueue], None]) -> None:
+        """Have `function` called with the queue, in its thread. Returns at once."""
         with self._changed:
-            self._posted.append(do)
+            self._posted.append(function)
             self._changed.notify()
 
     def wake(self) -> None:
-        """There is something new to take from an engine."""
+        """Have the queue step: an engine has something new. Returns at once."""
         with self._changed:
-            self._awake = True
+            self._woken = True
             self._changed.notify()
 
     def close(self, reason: str) -> None:
-        """End everything that is spoken or waits, and join the thread."""
+        """End every goal as ABORTED and join the thread."""
         with self._changed:
             self._posted.append(lambda queue: queue.stop(reason))
             self._stopping = True
@@ -51,28 +60,42 @@ class QueueThread:
         self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
-        due = math.inf
-        while self._posted or not self._stopping:
-            with self._changed:
-                wait = None if math.isinf(due) else max(0.0, due - time.monotonic())
-                self._changed.wait_for(self._is_called, wait)
-                self._awake = False
-            try:
-                while self._posted:
-                    self._posted.popleft()(self._queue)
-                due = self._queue.step()
-            except Exception as error:
-                _logger.exception("speaking failed")
-                while len(self._queue):
-                    self._stop(f"internal error: {error}")
-                due = math.inf
+        try:
+            while self._posted or not self._stopping:
+                self._wait()
+                self._serve()
+        except BaseException as error:
+            self.failure = f"the speech queue has failed: {type(error).__name__}: {error}"
+            _logger.critical(self.failure, exc_info=True)
+            self._end_all(self.failure)
 
-    def _stop(self, reason: str) -> None:
-        """End everything, or one speech at least if the world fails when it is told."""
+    def _wait(self) -> None:
+        """Wait until something was posted, the queue is woken, or a step is due."""
+        with self._changed:
+            timeout = None if math.isinf(self._due) else max(0.0, self._due - time.monotonic())
+            self._changed.wait_for(
+                lambda: self._woken or bool(self._posted) or self._stopping, timeout
+            )
+            self._woken = False
+
+    def _serve(self) -> None:
+        try:
+            while self._posted:
+                self._posted.popleft()(self._queue)
+            self._due = self._queue.step()
+        except Exception as error:
+            _logger.exception("speaking failed")
+            self._end_all(f"internal error: {error}")
+            self._due = math.inf
+
+    def _end_all(self, reason: str) -> None:
+        """End every goal, even if the delegate fails for each of them."""
+        while len(self._queue):
+            self._end_some(reason)
+
+    def _end_some(self, reason: str) -> None:
+        """End every goal, or, if the delegate fails, one at least."""
         try:
             self._queue.stop(reason)
-        except Exception:
-            _logger.exception("ending a speech failed")
-
-    def _is_called(self) -> bool:
-        return self._awake or bool(self._posted) or self._stopping
+        except BaseException:
+            _logger.exception("ending a goal failed")

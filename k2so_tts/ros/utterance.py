@@ -1,27 +1,103 @@
-"""One goal on its way: what was sent of it, at which stamps, and what was heard."""
+"""One goal on its way from acceptance to its result: what was sent and heard of it."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from k2so_tts.audio import Chunk, frames_to_ns, ns_to_frames
+from k2so_tts.audio import Chunk
 from k2so_tts.metrics import SynthesisStats
+from k2so_tts.ros.wire_timeline import WireTimeline
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 from k2so_tts.text.stream import TextStream
 
+EXTRAPOLATION_SECONDS = 0.1
+"""For so long the playhead is taken to move on after its last report: two intervals of reports."""
+_SKIP_SECONDS = 0.2
+"""A playhead that has moved on by so much more than the time since the report before it has
+skipped frames: reports may be delayed, but not reordered or lost."""
 
-class Span(NamedTuple):
-    """A part without a pause: its first frame, that one's stamp, and when that is to be heard by
-    the clock (s): as soon as it was sent, or after the part before it.
-    """
 
-    first: int
-    start_ns: int
-    due_at: float
+@dataclass(eq=False)
+class Losses:
+    """Audio that was sent and not heard, as far as the player reports it."""
+
+    frames: dict[int, int] = field(default_factory=dict)
+    """Frames that never reached the player, by the first frame of the part they belong to."""
+    skipped: bool = False
+    """The player did not play all that is before its playhead."""
+    intact_to: int = 0
+    """Up to this frame everything was heard for certain."""
+
+    def __bool__(self) -> bool:
+        return bool(self.frames) or self.skipped
+
+    @property
+    def reason(self) -> str | None:
+        """What was lost; None if nothing was."""
+        if self.frames:
+            return f"{sum(self.frames.values())} frames were lost on the way to the player"
+        return "the player skipped a part of it" if self.skipped else None
+
+
+@dataclass(eq=False)
+class PlaybackProgress:
+    """How far an utterance was heard. Frames count from its first one, times are in seconds."""
+
+    confirmed: int | None = None
+    """The latest frame that a player has reported; None if none has."""
+    confirmed_at: float = math.nan
+    moving: bool = False
+    """The playhead has moved with its last report."""
+    part: int = -1
+    """The first frame of the part that the last report was of; -1 if there was none."""
+    feedback_to: int = 0
+    """Feedback was given for the chunks before this frame."""
+    unheard: deque[Chunk] = field(default_factory=deque)
+    """The chunks that were sent and are not known to be heard, or have had no feedback."""
+    losses: Losses = field(default_factory=Losses)
+
+    @property
+    def confirmed_frames(self) -> int:
+        """How many frames a player has reported as heard."""
+        return self.confirmed or 0
+
+    def confirm(self, part: int, frame: int, now: float, *, resumed: bool) -> None:
+        """A player reports a frame of the part that begins with frame `part`; `resumed`: it may not
+        have moved, as it is the first report of the latest part.
+        """
+        self.part = part
+        self.moving = resumed or frame > self.confirmed_frames
+        self.confirmed = max(frame, self.confirmed_frames)
+        self.confirmed_at = now
+        if not self.losses:
+            self.losses.intact_to = self.confirmed
+
+    def note_losses(self, part: int, frame: int, lost_frames: int, now: float, rate: int) -> None:
+        """A player that counts what it loses reports `frame`, which is in the part that begins with
+        frame `part`: it has lost `lost_frames` of that part.
+
+        Such a player reports the first frame of each part that it plays, and its playhead 20 times
+        a second: if its first report is of a later frame, or it is further ahead than time has
+        passed, it has not played what is between.
+        """
+        reachable = part + 1.0
+        if part == self.part:
+            reachable = self.confirmed_frames + (now - self.confirmed_at + _SKIP_SECONDS) * rate
+        self.losses.skipped |= frame > reachable
+        if lost_frames:
+            self.losses.frames[part] = lost_frames
+
+    def is_playing(self, now: float) -> bool:
+        """Whether a player has reported just now that its playhead moves."""
+        return self.moving and now - self.confirmed_at <= EXTRAPOLATION_SECONDS
+
+    def forget_heard(self, heard: int) -> None:
+        """Drop the chunks of the first `heard` frames that have had feedback."""
+        while self.unheard and self.unheard[0].end <= min(heard, self.feedback_to):
+            self.unheard.popleft()
 
 
 @dataclass(eq=False)
@@ -36,56 +112,90 @@ class Utterance:
     language: str = ""
     synthesis: Synthesis | None = None
     turn_at: float = math.nan
-    engine_owes_since: float | None = None
-    made: int = 0
-    """Frames that the engine had made when it was last looked at."""
-    player_owes_since: float = math.nan
     first_chunk_at: float | None = None
     heard_first_at: float | None = None
-    nobody_listens: bool = False
-    by_clock: bool = False
-    """No player was there when it began; until one tells its playhead, the clock does."""
-    lost_at: float | None = None
-    players: frozenset[Hashable] = frozenset()
-    """Who may have got what was sent (see `goals.Port.player_ids`) and has not left since."""
-    sent: int = 0
-    sent_at: float = math.nan
-    told: int = 0
-    ended: bool = False
-    confirmed: int | None = None
-    confirmed_at: float = math.nan
-    moving: bool = False
-    spans: list[Span] = field(default_factory=list)
-    unheard: deque[Chunk] = field(default_factory=deque)
-    following: Chunk | None = None
+    pending: Chunk | None = None
+    """The next chunk, taken from the engine and not sent yet."""
+    wire: WireTimeline = field(default_factory=WireTimeline)
+    progress: PlaybackProgress = field(default_factory=PlaybackProgress)
+
+    def attach(self, synthesis: Synthesis) -> None:
+        """The engine has begun on it."""
+        self.synthesis = synthesis
+        self.wire.rate = synthesis.rate
 
     @property
     def rate(self) -> int:
-        return self.synthesis.rate if self.synthesis else 1
+        """Frames per second (Hz); meaningless before the engine has begun."""
+        return self.wire.rate
+
+    @property
+    def sent(self) -> int:
+        """How many frames were sent."""
+        return self.wire.sent
+
+    @property
+    def is_all_sent(self) -> bool:
+        """The engine has made everything, and everything was sent."""
+        synthesis = self.synthesis
+        assert synthesis is not None
+        return synthesis.exhausted and self.pending is None and synthesis.error is None
 
     def stamp_ns(self, frame: int) -> int:
-        span = self.span_of(frame)
-        return span.start_ns + frames_to_ns(frame - span.first, self.rate)
+        """The presentation time of a frame that was sent."""
+        return self.wire.stamp_ns(frame)
 
-    def span_of(self, frame: int) -> Span:
-        return next(span for span in reversed(self.spans) if span.first <= frame)
+    def position(self, now: float, *, by_clock: bool) -> float:
+        """How many frames have been heard by `now`, as far as one can know.
 
-    def span_end(self, frame: int) -> int:
-        """The frame at which the span of `frame` ends, as far as it was sent."""
-        return next((span.first for span in self.spans if span.first > frame), self.sent)
+        `by_clock`: what was sent is taken to be heard at its time, as nobody reports it.
+        """
+        progress, wire = self.progress, self.wire
+        if progress.confirmed is None:
+            return wire.due_frame(now) if by_clock else 0.0
+        elapsed = min(now - progress.confirmed_at, EXTRAPOLATION_SECONDS) if progress.moving else 0
+        estimate = progress.confirmed + elapsed * self.rate
+        return min(estimate, wire.span_end(progress.confirmed))
 
-    def frame_at(self, stamp_ns: int) -> int | None:
-        """The frame that is stamped so; None if it is not one of those that were sent."""
-        for span in reversed(self.spans):
-            if stamp_ns >= span.start_ns:
-                frame = span.first + ns_to_frames(stamp_ns - span.start_ns, self.rate)
-                return frame if frame <= self.sent + 1 else None
-        return None
+    def heard(self, now: float, *, by_clock: bool) -> int:
+        """How many frames have been heard for certain."""
+        confirmed = self.progress.confirmed
+        return int(self.position(now, by_clock=by_clock)) if confirmed is None else confirmed
+
+    def confirm(
+        self, part: int, frame: int, now: float, lost_frames: int | None, *, by_clock: bool
+    ) -> None:
+        """A player reports that `frame`, of the part that begins with frame `part`, is being heard.
+
+        `lost_frames` of that part were lost before it; None if the player does not count them. What
+        was spoken `by_clock`, before the player was there, is not lost.
+        """
+        progress = self.progress
+        if lost_frames is not None and not by_clock:
+            progress.note_losses(part, frame, lost_frames, now, self.rate)
+        if self.heard_first_at is None:
+            self.heard_first_at = now - frame / self.rate
+        last_began_at = self.wire.spans[-1].due_at
+        resumed = progress.confirmed is None or progress.confirmed_at < last_began_at
+        progress.confirm(part, frame, now, resumed=resumed)
+
+    def unheard_from(self, heard: int) -> Iterator[Chunk]:
+        """What was sent after the first `heard` frames, in order."""
+        for chunk in self.progress.unheard:
+            start = max(chunk.start, heard)
+            if start < chunk.end:
+                yield Chunk(start, chunk.pcm[start - chunk.start :])
 
     def heard_text(self, frames: int) -> str:
+        """The words that were heard in full when the first `frames` frames were, and none after
+        the first loss.
+        """
+        losses = self.progress.losses
+        frames = min(frames, losses.intact_to) if losses else frames
         return self.synthesis.heard_text(frames) if self.synthesis else ""
 
     def spoken(self) -> SynthesisStats:
+        """What was measured."""
         synthesis = self.synthesis
         seconds = synthesis.frames / self.rate if synthesis else 0.0
         done = synthesis is not None and synthesis.done and seconds > 0

@@ -1,4 +1,4 @@
-"""Which engine speaks, and with which voice, prosody and gain a goal is to be spoken."""
+"""Selects the engine that speaks a goal, and the voice, prosody and gain to speak it with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from k2so_tts.engines import (
     Engine,
@@ -27,13 +27,36 @@ from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import SynthesisOptions
 
 
-class VoiceSelector:
-    """Who speaks, and the voices that goals can name.
+class _Voices(NamedTuple):
+    """The voices that the parameters name, as the loaded engine knows them."""
 
-    `on_fault` and `on_ready` are those of a `EngineSupervisor`.
+    engine: Engine
+    default: str
+    aliases: Mapping[str, str]
+
+    def find(self, language: str) -> str:
+        """The voice for a goal's language: an alias, else the configured voice if it speaks that
+        language, else what the engine finds. Raises `UnknownVoice`.
+        """
+        if language in self.aliases:
+            return self.aliases[language]
+        wanted = language.lower().replace("_", "-")
+        default_language = self.default.partition("+")[0].lower().replace("_", "-")
+        if not wanted or f"{default_language}-".startswith(f"{wanted}-"):
+            return self.default
+        return self.engine.find_voice(language)
+
+
+class VoiceSelector:
+    """Owns the engines (see `EngineSupervisor`) and knows the voices that goals can name.
+
+    Args:
+        settings: the values of the node's parameters.
+        on_fault: as for an `EngineSupervisor`.
+        on_ready: as for an `EngineSupervisor`.
 
     Raises:
-        SettingError: the engine, the fallback, the voice or an alias is not to be had.
+        SettingError: the engine, the fallback, the voice or an alias is unknown.
         EngineUnavailable: the engine, or the fallback, is installed but can't run.
     """
 
@@ -47,55 +70,53 @@ class VoiceSelector:
         name, fallback = settings["engine"], fallback_of(settings)
         self._settings: dict[str, Any] = {}
         self._resolving = threading.Lock()
-        self._engine: Engine | None = None
-        self._default = ""
-        self._aliases: dict[str, str] = {}
+        self._voices: _Voices | None = None
+        """None until the engine is loaded."""
         self.configure(settings)
-        kept_mib = settings["phrase_cache_mib"]
-        self._phrases = PhraseCache(kept_mib) if kept_mib else None
+        cache_mib = settings["phrase_cache_mib"]
+        self._phrases = PhraseCache(cache_mib) if cache_mib else None
         self.supervisor = EngineSupervisor(
-            _recipe("engine", name, settings),
-            _recipe("fallback_engine", fallback, settings) if fallback else None,
+            _engine_spec("engine", name, settings),
+            _engine_spec("fallback_engine", fallback, settings) if fallback else None,
             phrases=self._phrases,
-            accept=self._accept,
+            accept=self._on_loaded,
             on_fault=on_fault,
             on_ready=on_ready,
         )
 
     def close(self) -> None:
+        """Close the engines."""
         self.supervisor.close()
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Take over voice, voice_aliases, rate, pitch, volume and cut_at. Raises `SettingError`.
+        """Apply voice, voice_aliases, rate, pitch, volume and cut_at to goals accepted from now on.
 
-        Names are looked up once the engine is loaded.
+        Voices are looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
         """
         names = ("voice", "voice_aliases", "rate", "pitch", "volume", "cut_at")
         new = {name: settings[name] for name in names}
         _parse_aliases(new["voice_aliases"])
         with self._resolving:
-            if self._engine is not None:
-                self._resolve(self._engine, new)
+            if self._voices is not None:
+                self._voices = _resolve(self._voices.engine, new)
             self._settings = new
 
     def voice_for(self, language: str) -> str:
-        """The engine's voice for a goal's language: an alias, else the configured voice if it
-        speaks that language, else what the engine finds. Raises `UnknownVoice`.
+        """The engine's voice for a goal's language. Raises `UnknownVoice`.
 
-        As long as the engine has not been loaded it could be any: it is the name itself.
+        It is empty while the engine is not loaded: any name may be one of its voices then.
         """
-        if self._engine is None:
-            return language
-        if language in self._aliases:
-            return self._aliases[language]
-        wanted = language.lower().replace("_", "-")
-        spoken = self._default.partition("+")[0].lower().replace("_", "-")
-        if not wanted or f"{spoken}-".startswith(f"{wanted}-"):
-            return self._default
-        return self._engine.find_voice(language)
+        voices = self._voices
+        return "" if voices is None else voices.find(language)
 
     def options(self, language: str, rate: float, volume: float) -> SynthesisOptions:
-        """How to speak a goal; its voice is the one that it asks for. Raises `UnknownVoice`."""
+        """How to speak a goal. Raises `UnknownVoice`.
+
+        Args:
+            language: a voice alias, voice or language tag; empty: the configured voice.
+            rate: speed, relative to the parameter `rate`.
+            volume: linear gain, relative to the parameter `volume`.
+        """
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
         volume = min(max(volume * self._settings["volume"], VOLUME[0]), VOLUME[1])
         prosody = Prosody(rate, self._settings["pitch"])
@@ -104,94 +125,91 @@ class VoiceSelector:
     def begin(
         self, language: str, options: SynthesisOptions
     ) -> tuple[LoadedEngine, SynthesisOptions]:
-        """Who speaks a goal that asks for `language`, and how."""
-        talker = self.supervisor.begin()
-        return talker, self._manner_of(talker, language, options)
+        """The engine that speaks a goal for `language`, and how that engine is to speak it."""
+        engine = self.supervisor.begin()
+        return engine, self._options_for(engine, language, options)
 
     def fail_over(
         self, language: str, options: SynthesisOptions, failed: LoadedEngine, error: EngineError
     ) -> tuple[LoadedEngine, SynthesisOptions] | None:
-        """Who goes on with a goal in which `failed` has failed, and how; None: nobody."""
-        talker = self.supervisor.fail_over(failed, error)
-        return None if talker is None else (talker, self._manner_of(talker, language, options))
+        """As `begin`, for a goal in which `failed` has failed; None: no engine goes on with it."""
+        engine = self.supervisor.fail_over(failed, error)
+        return None if engine is None else (engine, self._options_for(engine, language, options))
 
-    def figures(self) -> dict[str, object]:
-        """What diagnostics tell of the engine."""
+    def values(self) -> dict[str, object]:
+        """The engine's values in the diagnostics, by key."""
         supervisor = self.supervisor
-        figures: dict[str, object] = {"engine": supervisor.name, "engine_state": supervisor.state}
+        values: dict[str, object] = {"engine": supervisor.name, "engine_state": supervisor.state}
         if supervisor.load_seconds:
-            figures["engine_load_s"] = supervisor.load_seconds
-            figures["engine_memory_mib"] = supervisor.memory_mib
+            values["engine_load_s"] = supervisor.load_seconds
+            values["engine_memory_mib"] = supervisor.memory_mib
         if supervisor.fallback_name:
-            figures["fallback_engine"] = supervisor.fallback_name
-            figures["fallback_utterances"] = supervisor.fallback_utterances
+            values["fallback_engine"] = supervisor.fallback_name
+            values["fallback_utterances"] = supervisor.fallback_utterances
         if self._phrases is not None and self._phrases.in_use:
-            figures["phrase_cache_hits"] = self._phrases.hits
-            figures["phrase_cache_misses"] = self._phrases.misses
-        return figures
+            values["phrase_cache_hits"] = self._phrases.hits
+            values["phrase_cache_misses"] = self._phrases.misses
+        return values
 
-    def judge(self, health: StatusReport) -> None:
-        """Complain if the fallback has to speak, or phrases can't be kept."""
+    def assess(self, report: StatusReport) -> None:
+        """Add a complaint if the fallback has to speak, or phrases can't be kept."""
         supervisor, fault = self.supervisor, self.supervisor.fault
         if self._phrases is not None and self._phrases.fault is not None:
-            health.warnings.append(f"{self._phrases.fault}; phrase_cache_mib: 0 keeps none")
+            report.warnings.append(f"{self._phrases.fault}; phrase_cache_mib: 0 keeps none")
         if not supervisor.fallback_name:
             return
         instead = f"{supervisor.fallback_name} speaks instead"
         if isinstance(fault, EngineUnavailable | SettingError):
-            health.errors.append(f"{instead}: {describe(fault)}")
+            report.errors.append(f"{instead}: {describe(fault)}")
         elif fault is not None:
-            health.warnings.append(
+            report.warnings.append(
                 f"{instead}, until engine {supervisor.name!r}, which is tried again, speaks: "
                 f"{describe(fault)}; if it lasts, see what 'k2so-tts say --engine "
                 f"{supervisor.name}' says"
             )
         elif supervisor.state == LOADING:
-            health.warnings.append(f"{instead} while engine {supervisor.name!r} is being loaded")
+            report.warnings.append(f"{instead} while engine {supervisor.name!r} is being loaded")
 
-    def _manner_of(
-        self, talker: LoadedEngine, language: str, options: SynthesisOptions
+    def _options_for(
+        self, engine: LoadedEngine, language: str, options: SynthesisOptions
     ) -> SynthesisOptions:
-        is_fallback = talker.name != self.supervisor.name
-        voice = (
-            self._fallback_voice(talker.engine, language) if is_fallback else self._now(language)
-        )
-        return replace(options, voice=voice)
+        """The options with the voice of `engine`.
 
-    def _now(self, language: str) -> str:
-        """The voice for a language that may have been accepted before the engine was there."""
+        They have one already where the goal was accepted with the configured engine loaded.
+        """
+        if engine.name != self.supervisor.name:
+            return replace(options, voice=self._fallback_voice(engine.engine, language))
+        if options.voice:
+            return options
+        return replace(options, voice=self._voice_or_default(language))
+
+    def _voice_or_default(self, language: str) -> str:
+        """The voice for the language of a goal that was accepted before the engine was loaded."""
+        voices = self._voices
+        assert voices is not None, "the engine that speaks is loaded"
         try:
-            return self.voice_for(language)
+            return voices.find(language)
         except UnknownVoice:
-            return self._default
+            return voices.default
 
     def _fallback_voice(self, engine: Engine, language: str) -> str:
-        """The fallback's voice for a goal: one of that name or language, if it can be told."""
+        """The fallback's voice for a goal: one of that name or language if it has one."""
         aliases = _parse_aliases(self._settings["voice_aliases"])
-        asked = aliases.get(language, language) or self._settings["voice"]
-        tag = re.split(r"[-_+]", asked)[0]  # de_DE-thorsten-medium
-        for name in filter(None, (asked, tag)):
+        wanted = aliases.get(language, language) or self._settings["voice"]
+        tag = re.split(r"[-_+]", wanted)[0]  # de_DE-thorsten-medium
+        for name in filter(None, (wanted, tag)):
             with contextlib.suppress(UnknownVoice):
                 return engine.find_voice(name)
         return engine.default_voice
 
-    def _accept(self, engine: Engine) -> None:
-        """An engine has been loaded. Raises `SettingError` when it has not the voices asked for."""
+    def _on_loaded(self, engine: Engine) -> None:
+        """Look up the configured voices. Raises `SettingError` if the engine lacks one."""
         with self._resolving:
-            self._resolve(engine, self._settings)
-            self._engine = engine
-
-    def _resolve(self, engine: Engine, settings: Mapping[str, Any]) -> None:
-        default = _find(engine, "voice", settings["voice"] or engine.default_voice)
-        aliases = {
-            alias: _find(engine, "voice_aliases", name)
-            for alias, name in _parse_aliases(settings["voice_aliases"]).items()
-        }
-        self._default, self._aliases = default, aliases
+            self._voices = _resolve(engine, self._settings)
 
 
 def fallback_of(settings: Mapping[str, Any]) -> str:
-    """The name of the engine that speaks when `engine` can't; empty: none."""
+    """The name of the engine that speaks while `engine` can't; empty: none."""
     fallback: str = settings["fallback_engine"]
     return "" if fallback == settings["engine"] else fallback
 
@@ -216,9 +234,19 @@ def _engine_options(parameter: str, name: str) -> Mapping[str, Setting]:
     return engine_options(name)
 
 
-def _recipe(parameter: str, name: str, settings: Mapping[str, Any]) -> EngineSpec:
+def _engine_spec(parameter: str, name: str, settings: Mapping[str, Any]) -> EngineSpec:
     options = _engine_options(parameter, name).items()
     return EngineSpec(name, {option: settings[setting.name] for option, setting in options})
+
+
+def _resolve(engine: Engine, settings: Mapping[str, Any]) -> _Voices:
+    """The configured voices of `engine`. Raises `SettingError` if it lacks one."""
+    default = _find(engine, "voice", settings["voice"] or engine.default_voice)
+    aliases = {
+        alias: _find(engine, "voice_aliases", name)
+        for alias, name in _parse_aliases(settings["voice_aliases"]).items()
+    }
+    return _Voices(engine, default, aliases)
 
 
 def _find(engine: Engine, parameter: str, name: str) -> str:

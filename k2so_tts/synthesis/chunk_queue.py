@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from k2so_tts.audio import CHUNK_FRAMES, EMPTY_PCM, Chunk, Chunker, Pcm
+from k2so_tts.audio import (
+    CHUNK_FRAMES,
+    EMPTY_PCM,
+    Chunk,
+    Chunker,
+    Pcm,
+    apply_gain,
+    fade_ramp,
+)
 
 _FADE_SECONDS = 0.005
 
@@ -166,9 +174,7 @@ class ChunkQueue:
         """The first `frames` of `pcm`, and a few more in which it fades."""
         frames = max(0, frames)
         tail = pcm[frames : frames + max(1, round(_FADE_SECONDS * self.rate))]
-        ramp = np.cos(np.linspace(0, np.pi / 2, len(tail))) ** 2
-        kept: Pcm = np.concatenate([pcm[:frames], np.rint(tail * ramp).astype(np.int16)])
-        return kept
+        return np.concatenate([pcm[:frames], apply_gain(tail, fade_ramp(len(tail))[::-1])])
 
     def _may_take(self) -> bool:
         return bool(self._ready) and (self._ended or not self._whole)

@@ -10,10 +10,11 @@ import numpy as np
 
 from k2so_tts.audio import Block, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.resampler import resampled
 from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
-from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, resampled, trimmed
+from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
 from k2so_tts.text.segmenter import (
     SENTENCE,
     WORD,

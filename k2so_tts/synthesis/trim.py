@@ -1,4 +1,4 @@
-"""Streams of blocks on their way from an engine: silence trimmed at both ends, and resampled."""
+"""Trims the silence at both ends of a stream of blocks on its way from an engine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm
-from k2so_tts.engines import EngineUnavailable
+from k2so_tts.audio import EMPTY_PCM, Block, Mark, Pcm, apply_gain, fade_ramp
 
 QUIET = 184
 """Samples up to this are silence: -45 dB of full scale, above the noise floor of neural voices."""
@@ -37,8 +35,7 @@ class _Trimmer:
     def __init__(self, rate: int) -> None:
         self._before = round(BEFORE_SECONDS * rate)
         self._after = round(AFTER_SECONDS * rate)
-        fade = max(1, round(FADE_SECONDS * rate))
-        self._ramp = np.sin(np.linspace(0, np.pi / 2, fade, endpoint=False)) ** 2
+        self._ramp = fade_ramp(max(1, round(FADE_SECONDS * rate)))
         self._held = EMPTY_PCM
         self._marks: list[Mark] = []
         self._began = False
@@ -66,7 +63,7 @@ class _Trimmer:
         loud = np.flatnonzero(np.abs(self._held.astype(np.int32)) > QUIET)
         tail = self._held[: (int(loud[-1]) + 1 if len(loud) else 0) + self._after]
         ramp = self._ramp[: len(tail)][::-1]
-        tail = np.concatenate([tail[: len(tail) - len(ramp)], _scaled(tail[-len(ramp) :], ramp)])
+        tail = np.concatenate([tail[: len(tail) - len(ramp)], apply_gain(tail[-len(ramp) :], ramp)])
         block = self._give(tail)
         if block is None or not block.marks:
             return block
@@ -76,37 +73,10 @@ class _Trimmer:
     def _give(self, pcm: Pcm) -> Block | None:
         if self._given < len(self._ramp):
             ramp = self._ramp[self._given : self._given + len(pcm)]
-            pcm = np.concatenate([_scaled(pcm[: len(ramp)], ramp), pcm[len(ramp) :]])
+            pcm = np.concatenate([apply_gain(pcm[: len(ramp)], ramp), pcm[len(ramp) :]])
         self._given += len(pcm)
         marks = tuple(
             replace(mark, frame=max(0, mark.frame - self._dropped)) for mark in self._marks
         )
         self._marks = []
         return Block(pcm, marks) if len(pcm) or marks else None
-
-
-def _scaled(pcm: Pcm, factors: NDArray[np.float64]) -> Pcm:
-    scaled: Pcm = np.rint(pcm * factors).astype(np.int16)
-    return scaled
-
-
-def resampled(blocks: Iterator[Block], source_rate: int, rate: int) -> Iterator[Block]:
-    """`blocks` of one rate (Hz) at another, in one stream without seams. Marks are moved along.
-
-    Raises `EngineUnavailable` where the rates differ and soxr is not installed.
-    """
-    if source_rate == rate:
-        yield from blocks
-        return
-    try:
-        import soxr
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"sound of {source_rate} Hz can't be converted to {rate} Hz: the package soxr is "
-            "missing; install it with 'pip install soxr'"
-        ) from error
-    stream = soxr.ResampleStream(source_rate, rate, 1, dtype="int16", quality="HQ")
-    for block in blocks:
-        marks = tuple(replace(mark, frame=mark.frame * rate // source_rate) for mark in block.marks)
-        yield Block(stream.resample_chunk(block.pcm), marks)
-    yield Block(stream.resample_chunk(EMPTY_PCM, last=True))

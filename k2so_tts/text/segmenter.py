@@ -209,6 +209,13 @@ def ends_clause(text: str, end: int, language: str) -> bool:
     return len(before) + 1 in _ends_in(f"{before} {following}", language_code(language))
 
 
+def sentence_ends(text: str, language: str) -> Iterator[int]:
+    """Where the sentences of a text end, the white space after them included, up to the end of the
+    text. `language` is a BCP 47 tag. Raises `MissingSplitter`.
+    """
+    return _sentence_ends(text, 0, language_code(language))
+
+
 def language_code(tag: str) -> str:
     """The language of a BCP 47 tag, without its region: `de` of `de-AT`, and of `de_AT`."""
     return tag.lower().replace("_", "-").partition("-")[0]

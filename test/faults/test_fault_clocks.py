@@ -15,12 +15,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import STEADY
 from rosgraph_msgs.msg import Clock
 from support.hearing import as_heard, check_heard, whole
 from support.recording import retake
 from support.ros import SUCCEEDED, Goal, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, SoundServer
 
 from k2so_tts.audio import NANOSECONDS, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds, to_time

@@ -122,7 +122,7 @@ def test_the_demo_says_that_its_file_is_not_whole(disk: Path, tmp_path: Path) ->
     assert demo.returncode == 1
     assert "device 'wav:demo.wav': No space left on device" in demo.stderr
     assert "What was heard is in" not in demo.stdout
-    assert "demo.wav is not whole" in demo.stdout
+    assert "demo.wav is incomplete" in demo.stdout
     check_beginning(disk / "demo.wav")
 
 

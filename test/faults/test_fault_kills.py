@@ -2,7 +2,7 @@
 
 What is heard is judged by a recording of the loudspeaker. The moments come from a seed, which a
 failure names; others are tried with `FAULT_SEED=1 pytest test/faults`, and more or fewer of them
-with `FAULT_ROUNDS`. What each took at the most is logged (`--log-cli-level INFO`).
+with `FAULT_ROUNDS`. What each took at the most is logged (`-n 0 --log-cli-level INFO`).
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import STEADY, STEADY_CYCLE
 from numpy.typing import NDArray
 from support.compare import Mono, align, find_speech, piece_of
 from support.hearing import as_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, STOP_SECONDS, SUCCEEDED, Observer, own_domain, running, start
-from support.sound import SoundServer
+from support.sound import STEADY, STEADY_CYCLE, SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES
-from k2so_tts.ros.speech_queue import PLAYER_SILENCE_SECONDS
+from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS
 
 SEED = int(os.environ.get("FAULT_SEED", "0"))
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "20"))

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psutil
-from conftest import STEADY
 from support.compare import Mono, align, find_speech, piece_of
 from support.hearing import as_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, SUCCEEDED, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, SoundServer
 
 STOPPED_SECONDS = 3.0
 TEXT = (

@@ -9,11 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import psutil
 import pytest
-from conftest import STEADY
 from support.hearing import as_heard, check_heard, whole
 from support.recording import retake
 from support.ros import STOP_SECONDS, SUCCEEDED, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, SoundServer
 
 TEXT = " ".join(f"This is sentence number {n}, spoken in one breath." for n in range(3))
 MOST_GROWTH = 20 << 20

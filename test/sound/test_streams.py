@@ -12,12 +12,11 @@ import numpy.typing as npt
 import pytest
 import soxr
 from audio_common_msgs.msg import AudioStamped
-from conftest import STEADY
 from std_srvs.srv import SetBool, Trigger
 from support.compare import align
 from support.recording import retake
 from support.ros import SUCCEEDED, Observer, running
-from support.sound import SoundServer
+from support.sound import STEADY, SoundServer
 
 from k2so_tts.audio import EMPTY_PCM, Pcm, frames_to_ns
 from k2so_tts.ros.messages import SAMPLE_FIELDS, speech_qos, to_message, to_time

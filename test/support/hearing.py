@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from k2so_tts.audio import EMPTY_PCM, Pcm
+from k2so_tts.audio import EMPTY_PCM, Pcm, to_samples
 from k2so_tts.engines import Prosody
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from support.compare import align
@@ -24,9 +24,21 @@ def whole(text: str, voice: str = "en-us") -> Pcm:
     return np.concatenate([EMPTY_PCM, *blocks])
 
 
+def words_in(text: str, frames: int, voice: str = "en-us") -> list[str]:
+    """The words of `text` that lie within the first `frames` frames of its speech."""
+    end, before = 0, 0
+    with closing(EspeakEngine()) as engine:
+        engine.load()
+        for block in engine.synthesise(text, voice, Prosody()):
+            ends = [mark.text_end for mark in block.marks if mark.frame <= frames]
+            end = max([end, *ends])
+            before += len(block.pcm)
+    return text[: len(text) if frames >= before else end].split()
+
+
 def as_heard(pcm: Pcm, rate: int) -> NDArray[np.float32]:
     """What a loudspeaker at `rate` Hz is to play."""
-    resampled: NDArray[np.float32] = soxr.resample(pcm.astype(np.float32) / 32768.0, 22050, rate)
+    resampled: NDArray[np.float32] = soxr.resample(to_samples(pcm)[:, 0], 22050, rate)
     return resampled
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ from std_msgs.msg import Bool
 
 from k2so_tts.audio import EMPTY_PCM, NANOSECONDS
 from k2so_tts.ros.client import ask
+from k2so_tts.ros.diagnostics import node_of, values_of
 from k2so_tts.ros.messages import (
     request_qos,
     speech_qos,
@@ -45,7 +47,8 @@ SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 CANCELED = GoalStatus.STATUS_CANCELED
 ABORTED = GoalStatus.STATUS_ABORTED
 TIMEOUT = 30.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 15.0
+"""Seconds a node may take to end; a fraction of one on an idle machine."""
 MOST_DOMAINS = 101
 """Further ones have ports that Linux hands out to anybody (docs.ros.org, "The ROS_DOMAIN_ID")."""
 
@@ -90,10 +93,11 @@ def running(
     env: Mapping[str, str] | None = None,
     errors: int = subprocess.PIPE,
     namespace: str = "/",
+    patch: str = "",
     **parameters: Any,
 ) -> Iterator[subprocess.Popen[str]]:
     """A node, ended with SIGINT if it still runs; its exit code must be 0 then."""
-    process = start(program, env, errors, namespace, **parameters)
+    process = start(program, env, errors, namespace, patch, **parameters)
     try:
         yield process
     finally:
@@ -107,10 +111,18 @@ def start(
     env: Mapping[str, str] | None = None,
     errors: int = subprocess.PIPE,
     namespace: str = "/",
+    patch: str = "",
     **parameters: Any,
 ) -> subprocess.Popen[str]:
-    """Start a node with parameters; it must be ended by the caller."""
-    command = [program, "--ros-args", "-r", f"__ns:={namespace}"]
+    """Start a node with parameters; it must be ended by the caller.
+
+    Python code given as `patch` runs in its process first.
+    """
+    command = [program]
+    if patch:
+        code = f"{patch}\nfrom k2so_tts.ros.main import {program}\n{program}()\n"
+        command = [sys.executable, "-c", code]
+    command += ["--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in parameters.items():
         command += ["-p", f"{name}:={value}"]
     return subprocess.Popen(command, env={**os.environ, **(env or {})}, stderr=errors, text=True)
@@ -204,12 +216,14 @@ class Observer:
         )
 
     def wait_for_nodes(self) -> None:
-        """Wait until server and player are there and know each other."""
+        """Wait until server and player know each other, as the server's next status tells."""
+        server = f"{self.node.get_namespace().rstrip('/')}/speak_server"
+        with self.changed:
+            self.diagnostics.pop(server, None)
         assert self.client.wait_for_server(TIMEOUT)
         self.wait(lambda: self.node.count_publishers("playhead"))
         self.wait(lambda: self.node.count_subscribers("audio") >= 2)
         self.wait(lambda: self.speaking)
-        server = f"{self.node.get_namespace().rstrip('/')}/speak_server"
         self.wait(lambda: self.status(server).get("players", "0") != "0")
 
     def send(self, text: str, language: str = "", volume: float = 1.0, rate: float = 1.0) -> Goal:
@@ -280,8 +294,7 @@ class Observer:
         found = self.diagnostics.get(node)
         if found is None:
             return {}
-        values = {pair.key: pair.value for pair in found.values}
-        return {**values, "level": str(found.level[0]), "message": found.message}
+        return {**values_of(found), "level": str(found.level[0]), "message": found.message}
 
     def _seen(self) -> str:
         """What was seen last: what a test that waits in vain is understood by."""
@@ -312,7 +325,7 @@ class Observer:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         with self.changed:
             for status in message.status:
-                self.diagnostics[status.name.split(":")[0]] = status
+                self.diagnostics[node_of(status)] = status
             self.changed.notify_all()
 
     def _on_log(self, message: Log) -> None:

@@ -41,12 +41,14 @@ class SimulatedPlayer:
         self.player = Player(settings, self, lambda: self.now)
         self.device = device
         self.playheads: list[tuple[int, float]] = []
+        self.losses: list[tuple[int, int]] = []
         self.speaking: list[bool] = []
         self.heard: list[PlaybackStats] = []
         self.player._prepare(device)
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
         self.playheads.append((stamp_ns, heard_at))
+        self.losses.append((stamp_ns, lost_frames))
 
     def on_speaking(self, speaking: bool) -> None:
         self.speaking.append(speaking)
@@ -83,10 +85,10 @@ class SimulatedPlayer:
     def render(self, frames: int = BLOCK) -> Samples:
         """One block; the clock moves on by it and the listener is told."""
         out = np.full((frames, self.device.channels), np.nan, np.float32)
-        self.player._render(out, self.now)
-        self.player._reporter.look()
+        self.player._renderer.render(out, self.now)
+        self.player._reporter.poll()
         self.now += frames / self.device.rate
-        self.player._reporter.look()
+        self.player._reporter.poll()
         assert not np.isnan(out).any()
         return out
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from k2so_tts.audio import EMPTY_PCM, Pcm, frames_to_ns
-from k2so_tts.playback.jitter_buffer import FADE_SECONDS
+from k2so_tts.audio import EMPTY_PCM, Pcm, frames_to_ns, to_samples
+from k2so_tts.playback.fades import FADE_SECONDS
 from support.compare import Match, Mono, align, find_speech
 
 WIRE_HZ = 22_050
@@ -127,7 +127,7 @@ def as_heard(pcm: Pcm, rate: int, gain: float = 1.0) -> Mono:
     """What a loudspeaker at `rate` Hz is to play of what was on the wire: where resampling goes
     beyond full scale it is clipped, then comes the volume.
     """
-    resampled: Mono = soxr.resample(pcm.astype(np.float32) / 32768.0, WIRE_HZ, rate)
+    resampled: Mono = soxr.resample(to_samples(pcm)[:, 0], WIRE_HZ, rate)
     return np.clip(resampled, -1.0, 1.0) * np.float32(gain)
 
 

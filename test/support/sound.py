@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from support.recording import (
     CHANNELS,
@@ -35,6 +35,18 @@ __all__ = ["Recording", "SoundServer", "SoundServerError", "missing_programs", "
 
 SINK = "loudspeaker"
 PROGRAMS = ("pipewire", "wireplumber", "pw-record", "stdbuf")
+
+STEADY_CYCLE = 4096
+"""Frames per cycle of the sound card whose recordings are judged frame by frame.
+
+A virtual machine may stand still for tens of milliseconds; with short cycles any player, even one
+in C, misses some of them then (docs/measurements/player.md)."""
+STEADY: dict[str, Any] = {
+    "device_latency": 0.3,
+    "block_frames": STEADY_CYCLE,
+    "warn_latency_ms": 1000.0,
+}
+"""Parameters of a player for that card."""
 
 _START_TIMEOUT = 20.0  # seconds
 

@@ -1,4 +1,4 @@
-"""Rates and channels: a stream converted in pieces is the stream converted whole."""
+"""Rates and channels: converting a stream in pieces equals converting it at once."""
 
 from __future__ import annotations
 

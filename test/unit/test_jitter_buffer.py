@@ -1,4 +1,4 @@
-"""The jitter buffer: against a model, and one scenario for each thing it does."""
+"""The jitter buffer: one scenario per behaviour, and a comparison with a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2so_tts.audio import Samples
-from k2so_tts.playback.jitter_buffer import MOST_DEPTH, JitterBuffer, State
+from k2so_tts.playback.jitter_buffer import MAX_DEPTH, JitterBuffer, State
 
 RATE = 48_000
 FADE = 240
@@ -25,12 +25,12 @@ def sine(frames: int, start: int = 0) -> Samples:
 
 
 def largest_step(sound: Samples) -> float:
-    """Silence before and after included."""
+    """The largest difference between two samples; silence before and after counts."""
     return float(np.abs(np.diff(sound, axis=0, prepend=0.0, append=0.0)).max(initial=0.0))
 
 
 class Listening:
-    """A buffer, its device, and what both did to a sound that is `sine` from frame 0 on."""
+    """A buffer with a simulated device; what is pushed is `sine`, from frame 0 on."""
 
     def __init__(self, depth: int = 3) -> None:
         self.buffer = JitterBuffer(depth, FADE)
@@ -69,7 +69,7 @@ class Listening:
         return np.concatenate(self.real)
 
 
-# One scenario for each thing it does.
+# One scenario per behaviour.
 
 
 def test_it_starts_with_the_last_of_depth_chunks() -> None:
@@ -94,11 +94,11 @@ def test_the_end_starts_it_at_once() -> None:
 def test_a_full_buffer_does_not_wait_for_more() -> None:
     listening = Listening(depth=3)
     listening.push(100)
-    listening.buffer.enough = True
+    listening.buffer.start_early = True
     np.testing.assert_array_equal(listening.render(100), sine(100))
     listening.render(100)
     listening.push(100)
-    assert not listening.render(100 + FADE)[FADE:].any(), "it may begin early once only"
+    assert not listening.render(100 + FADE)[FADE:].any(), "it starts early once only"
 
 
 def test_nothing_at_all_ends_without_a_sound() -> None:
@@ -125,7 +125,59 @@ def test_running_dry_fades_out_waits_for_more_than_before_and_goes_on() -> None:
     assert listening.buffer.underruns == 1
 
 
-def test_what_was_resumed_rises_from_silence() -> None:
+def test_it_gets_no_deeper_than_eight_chunks() -> None:
+    listening = Listening(depth=6)
+    depths = []
+    for _ in range(4):
+        listening.push(*[10] * listening.buffer.depth)
+        listening.render(2000)
+        depths.append(listening.buffer.depth)
+    assert depths == [7, 8, 8, 8]
+    assert listening.buffer.underruns == 4
+
+
+def test_it_is_dry_when_it_has_played_all_and_waits_for_more() -> None:
+    listening = Listening(depth=1)
+    dry = [listening.buffer.is_dry]
+    listening.push(1)
+    dry.append(listening.buffer.is_dry)
+    listening.render(2)
+    dry.append(listening.buffer.is_dry)
+    listening.push(1)
+    dry.append(listening.buffer.is_dry)
+    assert dry == [False, False, True, False]
+
+
+def test_it_is_not_dry_before_a_frame_is_missing() -> None:
+    listening = Listening(depth=1)
+    listening.push(1)
+    listening.render(2)
+    listening.push(1, 1)
+    while listening.buffer.buffered:
+        listening.render(1)
+    dry = [listening.buffer.is_dry]
+    listening.render(1)
+    dry.append(listening.buffer.is_dry)
+    assert dry == [False, True]
+
+
+def test_a_resumed_buffer_is_not_dry_before_it_has_played() -> None:
+    assert not JitterBuffer(1, FADE, resumed=True).is_dry
+
+
+def test_an_end_where_it_ends_anyway_is_no_cut() -> None:
+    listening = Listening(depth=1)
+    listening.push(1060)
+    assert listening.buffer.end(at=1060) == 0
+    listening.until_the_end()
+    assert listening.used == 1060
+
+
+def test_before_its_first_block_there_is_nothing_to_report() -> None:
+    assert JitterBuffer(3, FADE).span == (0, 0, 0)
+
+
+def test_a_resumed_utterance_fades_in() -> None:
     buffer = JitterBuffer(1, FADE, resumed=True)
     buffer.push(sine(1000, start=60))
     out = np.zeros((FADE + 1000, 1), np.float32)
@@ -234,11 +286,27 @@ def test_another_rate_in_the_middle_keeps_position_and_rest() -> None:
     np.testing.assert_array_equal(out[FADE // 2 :], halved)
 
 
-# Against a model.
+def test_fewer_channels_in_the_middle_of_a_fade_end_the_fade() -> None:
+    buffer = JitterBuffer(1, FADE)
+    buffer.push(np.repeat(sine(1000), 2, axis=1))
+    buffer.render(np.zeros((60, 2), np.float32))
+    buffer.paused = True
+    buffer.render(np.zeros((10, 2), np.float32))
+    buffer.convert(sine(940, start=60), 1.0)
+    out = np.full((100, 1), np.nan, np.float32)
+    buffer.render(out)
+    assert not out.any()
+    buffer.paused = False
+    out = np.full((FADE + 940, 1), np.nan, np.float32)
+    buffer.render(out)
+    np.testing.assert_array_equal(out[FADE:], sine(940, start=60))
+
+
+# Comparison with a model.
 
 
 class Model:
-    """What a buffer holds and whether it plays, block by block, in sizes only."""
+    """A buffer that counts frames without holding any."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -248,11 +316,11 @@ class Model:
         self.underruns = 0
         self.complete = self.paused = self.playing = False
         self.silence = 0
-        """Frames of fades, that come before anything else."""
+        """Frames of fades that are due before anything else."""
         self.was_playing = False
 
     def render(self, frames: int) -> int:
-        """How many real frames a block of so many holds."""
+        """The number of real frames in a block of `frames`."""
         before = self.played
         while frames and not (self.complete and not self.waiting and not self.silence):
             if self.silence:
@@ -265,7 +333,7 @@ class Model:
                 self.chunks = self.depth if self.waiting else 0
                 if not self.paused:
                     self.underruns += 1
-                    self.depth += self.depth < MOST_DEPTH
+                    self.depth += self.depth < MAX_DEPTH
             elif self.playing:
                 step = min(frames, self.waiting)
                 self.waiting -= step

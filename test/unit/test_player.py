@@ -1,4 +1,4 @@
-"""The player, its device driven by hand and its clock with it: what is heard, and when."""
+"""The player with a simulated device and clock: what is heard, and when."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from support.simulated_player import (
     sounding,
 )
 
-from k2so_tts.audio import AudioFormat, Pcm, Samples, frames_to_ns
+from k2so_tts.audio import AudioFormat, Pcm, Samples, frames_to_ns, to_pcm
 from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback import Player, PlayerSettings, play
 
@@ -91,7 +91,7 @@ def test_an_early_end_marker_cuts_at_its_stamp(bench: SimulatedPlayer) -> None:
     bench.send(EMPTY, 3 * CHUNK + 1)
     sound = sounding(bench.hear_all())
     assert (sound == 0.5).sum() == 3 * CHUNK + 1
-    assert len(sound) == 3 * CHUNK + 1 + FADE
+    assert len(sound) == 3 * CHUNK + 1 + FADE - 1, "the fade ends at zero"
 
 
 def test_stop_drops_the_rest_of_the_utterance_and_not_the_next(bench: SimulatedPlayer) -> None:
@@ -140,6 +140,17 @@ def test_stop_ends_a_paused_utterance(bench: SimulatedPlayer) -> None:
     assert [heard.complete for heard in bench.heard] == [False]
 
 
+def test_tracks_and_sources_are_compared_by_identity(bench: SimulatedPlayer) -> None:
+    """By value, each look-up in a list of them would compare all samples that they hold."""
+    for number in range(2):
+        bench.say(ones(CHUNK), source=number)
+    bench.render(1)
+    one, other = bench.player.active
+    assert one != other
+    assert one.source != other.source
+    assert len({one, other, one.source, other.source}) == 4
+
+
 def test_nothing_is_kept_of_an_utterance_that_was_heard(bench: SimulatedPlayer) -> None:
     bench.say(ones(3 * CHUNK))
     bench.render()
@@ -161,7 +172,7 @@ def test_a_pause_keeps_what_is_buffered(bench: SimulatedPlayer) -> None:
     assert not during[FADE:].any()
     assert bench.speaking == [True, False]
     position = START + frames_to_ns(len(before), RATE)
-    assert bench.playheads[-1][0] == position, "the playhead stands still"
+    assert bench.playheads[-1][0] == position, "the playhead must not move"
     bench.player.paused = False
     after = bench.hear_all()
     heard = np.concatenate([before, during, after])
@@ -171,6 +182,13 @@ def test_a_pause_keeps_what_is_buffered(bench: SimulatedPlayer) -> None:
     np.testing.assert_array_equal(after[FADE : FADE + len(rest)], rest)
     assert bench.speaking == [True, False, True, False]
     assert bench.heard[0].underruns == 0
+
+
+def test_what_arrives_during_a_pause_is_reported_at_its_start(bench: SimulatedPlayer) -> None:
+    bench.player.paused = True
+    bench.say(ones(3 * CHUNK))
+    bench.hear(CHUNK)
+    assert {stamp for stamp, *_ in bench.playheads} == {START}
 
 
 def test_mute_keeps_the_timeline(bench: SimulatedPlayer) -> None:
@@ -213,7 +231,7 @@ def test_the_volume_of_the_next_utterance_is_there_from_its_first_frame(
     np.testing.assert_array_equal(sounding(bench.hear_all()), ones(1000, 0.5))
 
 
-def test_so_is_one_that_was_set_while_the_device_rested(bench: SimulatedPlayer) -> None:
+def test_a_volume_set_in_silence_applies_from_the_first_frame(bench: SimulatedPlayer) -> None:
     bench.say(ones(3 * CHUNK))
     bench.hear_all()
     bench.player.volume = 0.5
@@ -249,7 +267,7 @@ def test_sources_are_mixed_and_clipped_once() -> None:
     assert len(bench.heard) == 3
 
 
-def test_what_is_mixed_is_sources_not_the_utterances_of_one() -> None:
+def test_sources_are_mixed_and_utterances_of_one_source_are_not() -> None:
     bench = SimulatedPlayer(PlayerSettings(device="null", mix=True))
     bench.say(ones(3 * CHUNK, 0.25), source="a")
     bench.say(ones(3 * CHUNK, 0.125), source="a", start_ns=2 * START)
@@ -278,7 +296,7 @@ def test_a_source_that_died_does_not_block_the_others(bench: SimulatedPlayer) ->
     assert (bench.hear_all() == 0.5).sum() == CHUNK
 
 
-def test_a_source_that_waits_for_chunks_holds_up_nobody(bench: SimulatedPlayer) -> None:
+def test_a_source_that_is_still_buffering_never_blocks_others(bench: SimulatedPlayer) -> None:
     bench.say(ones(2 * CHUNK, 0.25), end=False, source="slow")
     bench.say(ones(6 * CHUNK), source="quick")
     heard = [bench.hear(2 * CHUNK)]
@@ -300,7 +318,7 @@ def test_a_pause_does_not_change_whose_turn_it_is(bench: SimulatedPlayer) -> Non
     assert (bench.hear(CHUNK) == 0.25).any()
 
 
-def test_a_source_that_was_started_anew_is_heard_after_what_was_sent_before(
+def test_a_restarted_source_is_heard_after_what_was_sent_before_the_restart(
     bench: SimulatedPlayer,
 ) -> None:
     bench.say(ones(3 * CHUNK, 0.25), source="before")
@@ -315,7 +333,7 @@ def test_a_source_that_was_started_anew_is_heard_after_what_was_sent_before(
     assert bench.player.idle
 
 
-def test_a_source_that_sends_on_was_not_started_anew(bench: SimulatedPlayer) -> None:
+def test_a_superseded_source_that_sends_more_is_heard_to_its_end(bench: SimulatedPlayer) -> None:
     bench.say(ones(3 * CHUNK, 0.25), end=False, source="before")
     bench.player.supersede("before")
     bench.say(ones(CHUNK, 0.25), end=False, source="before", frame=3 * CHUNK)
@@ -325,7 +343,9 @@ def test_a_source_that_sends_on_was_not_started_anew(bench: SimulatedPlayer) -> 
     assert not (sound == 0.5).any()
 
 
-def test_no_scrap_is_heard_of_a_source_that_died_long_ago(bench: SimulatedPlayer) -> None:
+def test_what_the_resampler_held_of_a_source_that_died_is_not_heard_seconds_later(
+    bench: SimulatedPlayer,
+) -> None:
     """The last few frames wait in the resampler; seconds later they are lost, and counted."""
     bench.say(sine(3 * CHUNK, rate=22_050), end=False, rate=22_050)
     heard = bench.hear(9 * CHUNK)
@@ -338,7 +358,7 @@ def test_no_scrap_is_heard_of_a_source_that_died_long_ago(bench: SimulatedPlayer
     assert told.duration_s == pytest.approx((3 * CHUNK - missing) / 22_050, abs=1e-3)
 
 
-# The buffer's upper bound, and stamps that make no sense.
+# The buffer's upper bound, and invalid stamps.
 
 
 def test_what_overflows_is_refused_and_the_gap_concealed() -> None:
@@ -371,7 +391,7 @@ def test_a_full_buffer_is_played_however_deep_it_should_be(depth: int) -> None:
     assert bench.player.buffered_seconds <= 2.0
 
 
-def test_an_utterance_refused_as_a_whole_leaves_no_trace() -> None:
+def test_an_utterance_that_was_refused_completely_leaves_no_trace() -> None:
     bench = SimulatedPlayer(PlayerSettings(device="null", max_buffer=1.0))
     end = 2 * RATE
     for frame in range(0, end, RATE):
@@ -388,7 +408,7 @@ def test_an_utterance_refused_as_a_whole_leaves_no_trace() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-7200, -31, 31, 7200, 10**8])
-def test_a_far_jump_of_the_stamps_begins_another_utterance(
+def test_a_large_jump_of_the_stamps_begins_another_utterance(
     bench: SimulatedPlayer, seconds: int
 ) -> None:
     bench.say(ones(2 * CHUNK), end=False)
@@ -400,7 +420,7 @@ def test_a_far_jump_of_the_stamps_begins_another_utterance(
 
 
 @pytest.mark.parametrize("seconds", [60, 7200, 10**8])
-def test_a_far_end_marker_is_concealed_up_to_the_bound(
+def test_concealment_up_to_a_distant_end_marker_is_limited(
     bench: SimulatedPlayer, seconds: int
 ) -> None:
     bench.say(ones(3 * CHUNK), end=False)
@@ -427,7 +447,7 @@ def test_a_loss_leaves_everything_else_at_its_place(bench: SimulatedPlayer, rate
     assert bench.player.counters.lost_frames == 2 * CHUNK
 
 
-def test_it_buffers_deeper_after_each_underrun_until_an_utterance_is_calm(
+def test_it_buffers_deeper_after_each_underrun_until_an_utterance_has_none(
     bench: SimulatedPlayer,
 ) -> None:
     def chunks_to_start(frame: int) -> int:
@@ -457,7 +477,7 @@ def test_it_buffers_deeper_after_each_underrun_until_an_utterance_is_calm(
         assert count == expected
 
 
-def test_a_sentence_that_runs_dry_is_heard_whole_and_without_a_click(
+def test_an_utterance_with_underruns_is_heard_completely_and_without_a_click(
     bench: SimulatedPlayer,
 ) -> None:
     sound = sine(240 * 400, rate=22_050)
@@ -473,7 +493,7 @@ def test_a_sentence_that_runs_dry_is_heard_whole_and_without_a_click(
     assert heard.duration_s == pytest.approx(len(sound) / 22_050, abs=1 / RATE)
 
 
-# Foreign streams.
+# Streams without end markers or exact stamps.
 
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
@@ -494,7 +514,9 @@ def test_a_stream_without_end_marker_ends_two_chunk_lengths_after_its_last(rate:
     assert heard.lost_frames == heard.dropped_frames == 0
 
 
-def test_a_single_foreign_chunk_is_heard_after_two_chunk_lengths(bench: SimulatedPlayer) -> None:
+def test_a_single_chunk_without_end_marker_is_heard_after_two_chunk_lengths(
+    bench: SimulatedPlayer,
+) -> None:
     chunk = RATE // 10
     bench.send(ones(chunk))
     assert not bench.hear(2 * chunk - BLOCK).any()
@@ -529,22 +551,36 @@ def test_the_first_and_the_last_frame_are_reported_when_they_are_heard(
     bench.say(ones(CHUNK))
     out = np.zeros((2 * CHUNK, 1), np.float32)
     rendered_at = bench.now
-    bench.player._render(out, rendered_at + latency)
-    bench.player._render(out, rendered_at + latency + 2 * CHUNK / RATE)
-    bench.player._reporter.look()
+    bench.player._renderer.render(out, rendered_at + latency)
+    bench.player._renderer.render(out, rendered_at + latency + 2 * CHUNK / RATE)
+    bench.player._reporter.poll()
     assert not bench.playheads
     assert not bench.speaking
     bench.now = rendered_at + latency
-    bench.player._reporter.look()
+    bench.player._reporter.poll()
     assert bench.playheads == [(START, rendered_at + latency)]
     assert bench.speaking == [True]
     bench.now += CHUNK / RATE
-    bench.player._reporter.look()
+    bench.player._reporter.poll()
     stamp, heard_at = bench.playheads[-1]
     assert stamp == START + frames_to_ns(CHUNK, RATE)
     assert heard_at == pytest.approx(rendered_at + latency + CHUNK / RATE, abs=1e-9)
     assert bench.speaking == [True, False]
     assert bench.heard[0].began_at == rendered_at + latency
+
+
+def test_a_loss_is_reported_with_the_first_playhead_after_it(bench: SimulatedPlayer) -> None:
+    for number in (0, 1, 2, 4, 5):
+        bench.send(ones(CHUNK), number * CHUNK)
+    bench.send(EMPTY, 6 * CHUNK)
+    bench.hear_all()
+    first_lost = START + frames_to_ns(3 * CHUNK, RATE)
+    assert {lost for stamp, lost in bench.losses if stamp <= first_lost} == {0}
+    assert {lost for stamp, lost in bench.losses if stamp > first_lost} == {CHUNK}
+    bench.losses.clear()
+    bench.say(ones(4 * CHUNK), frame=10 * CHUNK)
+    bench.hear_all()
+    assert {lost for _, lost in bench.losses} == {0}
 
 
 def test_the_playhead_moves_twenty_times_a_second(bench: SimulatedPlayer) -> None:
@@ -574,7 +610,7 @@ def test_after_ten_minutes_the_end_is_stamped_to_the_nanosecond(bench: Simulated
     assert stamps == sorted(stamps)
 
 
-# Another device, and what must not happen.
+# A change of the device, and failures.
 
 
 @pytest.mark.parametrize("marked", [False, True], ids=["still coming", "all there"])
@@ -606,7 +642,7 @@ def test_another_device_plays_the_rest(
     assert stamps == sorted(stamps)
 
 
-def test_a_stop_after_a_change_of_channels_does_no_harm(bench: SimulatedPlayer) -> None:
+def test_a_stop_after_a_change_of_channels_fades_without_a_click(bench: SimulatedPlayer) -> None:
     bench.say(sine(5 * CHUNK))
     bench.hear(CHUNK)
     bench.change_device(AudioFormat(RATE, 2))
@@ -620,7 +656,7 @@ def test_a_failure_in_rendering_is_logged_and_ends_the_utterance(
     bench: SimulatedPlayer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(_: Samples) -> int:
-        raise RuntimeError("out of luck")
+        raise RuntimeError("it failed")
 
     bench.say(ones(3 * CHUNK), end=False)
     bench.render()
@@ -628,7 +664,7 @@ def test_a_failure_in_rendering_is_logged_and_ends_the_utterance(
     with monkeypatch.context() as patch:
         patch.setattr(track.buffer, "render", fail)
         assert not bench.render().any()
-    assert "out of luck" in caplog.text
+    assert "it failed" in caplog.text
     assert bench.speaking == [True, False]
     assert [heard.complete for heard in bench.heard] == [False]
     end = bench.say(ones(CHUNK), frame=3 * CHUNK)
@@ -640,14 +676,14 @@ def test_a_failure_in_rendering_is_logged_and_ends_the_utterance(
 
 
 class Waiting:
-    """A listener that is waited for."""
+    """A listener whose events can be waited for."""
 
     def __init__(self) -> None:
         self.began = threading.Event()
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float) -> None:
-        """The others say enough."""
+    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+        """Not used."""
 
     def on_speaking(self, speaking: bool) -> None:
         if speaking:
@@ -658,8 +694,7 @@ class Waiting:
 
 
 def pcm(sound: Samples) -> Pcm:
-    whole: Pcm = np.rint(sound[:, 0] * 32767).astype(np.int16)
-    return whole
+    return to_pcm(sound[:, 0], 32_767.0)
 
 
 def recorded(path: Path) -> Pcm:
@@ -668,7 +703,7 @@ def recorded(path: Path) -> Pcm:
 
 
 def own_threads() -> set[threading.Thread]:
-    names = {"playhead", "output", "clocked device"}
+    names = {"playhead", "device supervisor", "clocked device"}
     return {thread for thread in threading.enumerate() if thread.name in names}
 
 
@@ -678,7 +713,12 @@ def test_close_joins_every_thread() -> None:
     player = Player(PlayerSettings(device="null"), listener)
     player.start()
     started = own_threads() - before
-    assert {thread.name for thread in started} == {"playhead", "output", "clocked device"}
+    assert len(started) == 3
+    assert {thread.name for thread in started} == {
+        "playhead",
+        "device supervisor",
+        "clocked device",
+    }
     for number in range(3):
         player.receive("us", START + frames_to_ns(number * CHUNK, RATE), MONO, ones(CHUNK))
     assert listener.began.wait(10.0)
@@ -713,12 +753,39 @@ def test_an_iterator_may_take_its_time(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.unique(recorded(path)), [0, 3277, 6553])
 
 
+def test_an_exception_in_on_heard_ends_the_playback_and_is_raised() -> None:
+    sent = []
+
+    def chunks() -> Iterator[Pcm]:
+        for number in range(600):  # ten minutes
+            sent.append(number)
+            yield pcm(ones(RATE))
+
+    def fail(position: float) -> None:
+        raise LookupError(f"it failed at {position}")
+
+    with pytest.raises(LookupError, match=r"it failed at 0\.0"):
+        play(chunks(), RATE, PlayerSettings(device="null"), fail)
+    assert len(sent) < 600
+    assert not own_threads()
+
+
+def test_an_exception_in_the_iterator_is_raised_and_closes_the_player() -> None:
+    def chunks() -> Iterator[Pcm]:
+        yield pcm(ones(RATE))
+        raise LookupError("it failed")
+
+    with pytest.raises(LookupError, match="it failed"):
+        play(chunks(), RATE, PlayerSettings(device="null"))
+    assert not own_threads()
+
+
 def test_nothing_to_play_is_no_utterance() -> None:
     assert play([], RATE, PlayerSettings(device="null")) is None
     assert play([np.empty(0, np.int16)], RATE, PlayerSettings(device="null")) is None
 
 
-def test_play_tells_where_it_is() -> None:
+def test_play_reports_its_position() -> None:
     positions: list[float] = []
     tell: Callable[[float], None] = positions.append
     play([pcm(ones(9600))], RATE, PlayerSettings(device="null"), tell)

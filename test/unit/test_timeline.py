@@ -1,4 +1,4 @@
-"""Where chunks are put: losses, repeats, and streams that do not count frames."""
+"""The timeline: losses, repeats, and streams whose stamps do not count frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FADE = int(0.005 * RATE)
 
 
 def numbered(start: int, frames: int, channels: int = 1) -> Samples:
-    """Frames that say where they belong; no value comes twice."""
+    """Frames that encode their position; no value occurs twice."""
     values = (np.arange(start, start + frames, dtype=np.float32) + 1) / 2**22
     return np.repeat(values[:, np.newaxis], channels, axis=1)
 
@@ -73,6 +73,34 @@ def test_a_loss_is_concealed_with_exactly_its_length(lost: list[int]) -> None:
     assert not sound[gap][FADE:-FADE].any()
 
 
+def test_losses_are_told_once_playback_has_passed_the_first_of_them() -> None:
+    stream = Stream()
+    for number in (0, 1, 3, 6):
+        stream.send(number)
+    timeline = stream.timeline
+    first_lost = START + frames_to_ns(2 * CHUNK, RATE)
+    assert [timeline.lost_before(stamp) for stamp in (START, first_lost)] == [0, 0]
+    later = [first_lost + 1, timeline.end_ns]
+    assert [timeline.lost_before(stamp) for stamp in later] == [3 * CHUNK, 3 * CHUNK]
+
+
+def test_what_is_missing_at_the_end_is_told_when_its_place_is_reached() -> None:
+    stream = Stream()
+    stream.send(0)
+    stream.send(1)
+    stream.timeline.conceal(500)
+    before = START + frames_to_ns(2 * CHUNK, RATE)
+    assert stream.timeline.lost_before(before) == 0
+    assert stream.timeline.lost_before(stream.timeline.end_ns) == 500
+
+
+def test_nothing_is_lost_of_a_stream_that_is_whole() -> None:
+    stream = Stream()
+    for number in range(4):
+        stream.send(number)
+    assert stream.timeline.lost_before(stream.timeline.end_ns + 10**9) == 0
+
+
 def test_concealment_fades_without_a_step() -> None:
     phase = 2 * np.pi * 200 / RATE * np.arange(3 * CHUNK)
     sound = (0.1 * np.sin(phase)).astype(np.float32)[:, np.newaxis]
@@ -116,7 +144,7 @@ def test_the_first_chunk_twice_is_one_chunk() -> None:
     np.testing.assert_array_equal(stream.sound, numbered(0, 2 * CHUNK))
 
 
-def test_a_chunk_overtaken_at_the_very_start_is_dropped() -> None:
+def test_a_second_chunk_that_the_third_overtakes_is_dropped() -> None:
     stream = Stream()
     for number in (0, 2, 1, 3):
         stream.send(number)
@@ -157,7 +185,7 @@ def test_stamps_of_zero_are_no_stamps() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-0.08, 0.08), min_size=12, max_size=12))
-def test_stamps_that_only_say_now_change_nothing(jitter: list[float]) -> None:
+def test_stamps_of_the_time_of_sending_change_nothing(jitter: list[float]) -> None:
     stream = Stream(start_ns=START)
     stream.send(0)
     late = [0.03, *jitter]  # the second one shows that they don't count frames
@@ -169,8 +197,112 @@ def test_stamps_that_only_say_now_change_nothing(jitter: list[float]) -> None:
     assert stream.timeline.lost_frames == stream.timeline.dropped_frames == 0
 
 
+@pytest.mark.parametrize("shift", [-1, 0, 1])
+def test_a_stamp_that_is_rounded_by_a_frame_moves_nothing(shift: int) -> None:
+    stream = Stream()
+    for number in range(3):
+        stream.send(number, shift=shift * (number % 2))
+    assert stream.timeline.exact
+    np.testing.assert_array_equal(stream.sound, numbered(0, 3 * CHUNK))
+
+
+@pytest.mark.parametrize("shift", [-CHUNK // 2 + 1, -2, 2, CHUNK // 2 - 1])
+def test_a_jump_of_less_than_half_a_chunk_shows_that_stamps_do_not_count_frames(
+    shift: int,
+) -> None:
+    stream = Stream()
+    for number in range(3):
+        stream.send(number)
+    stream.send(3, shift=shift)
+    assert stream.timeline.exact is False
+    np.testing.assert_array_equal(stream.sound, numbered(0, 4 * CHUNK))
+
+
+def test_a_jump_of_half_a_chunk_is_a_loss() -> None:
+    stream = Stream()
+    for number in range(3):
+        stream.send(number)
+    stream.send(3, shift=CHUNK // 2)
+    assert stream.timeline.exact
+    assert stream.timeline.lost_frames == CHUNK // 2
+
+
+def test_half_a_chunk_is_half_of_the_shortest() -> None:
+    stream = Stream()
+    for number in range(3):
+        stream.send(number)
+    jump = CHUNK // 8
+    stream.send(3, frames=jump, shift=jump)
+    assert stream.timeline.lost_frames == jump, "this one is the shortest"
+    frame = 3 * CHUNK + 2 * jump
+    stream.send_at(START + frames_to_ns(frame + jump, RATE), numbered(frame, CHUNK))
+    assert stream.timeline.lost_frames == 2 * jump, "that one was the shortest"
+    assert stream.timeline.exact
+
+
+def test_the_rest_of_an_overlap_counts_as_a_chunk() -> None:
+    stream = Stream()
+    for number in range(2):
+        stream.send(number)
+    rest = CHUNK // 8
+    frame = CHUNK + rest
+    stream.send_at(START + frames_to_ns(frame, RATE), numbered(frame, CHUNK))
+    end = 2 * CHUNK + rest
+    stream.send_at(START + frames_to_ns(end + rest, RATE), numbered(end, CHUNK))
+    assert stream.timeline.lost_frames == rest
+
+
+@pytest.mark.parametrize("shift", [-1, 0, 1])
+def test_whole_chunks_missing_after_the_first_are_a_loss(shift: int) -> None:
+    stream = Stream()
+    stream.send(0)
+    stream.send(3, shift=shift)
+    assert stream.timeline.exact
+    assert stream.timeline.lost_frames == 2 * CHUNK + shift
+
+
+@pytest.mark.parametrize("shift", [-2, 2, CHUNK // 2])
+def test_anything_else_missing_after_the_first_is_not(shift: int) -> None:
+    stream = Stream()
+    stream.send(0)
+    stream.send(3, shift=shift)
+    assert stream.timeline.exact is False
+    assert stream.timeline.lost_frames == 0
+    assert stream.timeline.frames == 2 * CHUNK
+
+
+@pytest.mark.parametrize("frame", [0, 1, CHUNK // 4])
+def test_a_second_chunk_stamped_within_the_first_shows_that_stamps_do_not_count_frames(
+    frame: int,
+) -> None:
+    stream = Stream()
+    stream.send(0)
+    stream.send(1, shift=frame - CHUNK)
+    assert stream.timeline.exact is False
+    np.testing.assert_array_equal(stream.sound, numbered(0, 2 * CHUNK))
+
+
+def test_a_second_chunk_from_before_the_start_is_late() -> None:
+    stream = Stream()
+    stream.send(0)
+    assert len(stream.send(-1)) == 0
+    assert stream.timeline.exact is None
+    assert stream.timeline.dropped_frames == CHUNK
+
+
+@pytest.mark.parametrize(("frames", "follows"), [(-2, False), (-1, True), (1, True), (2, False)])
+def test_what_continues_a_stream_is_stamped_to_a_frame(frames: int, follows: bool) -> None:
+    stream = Stream()
+    stream.send(0)
+    end = START + frames_to_ns(CHUNK + frames, RATE)
+    assert stream.timeline.continues(stream.timeline.end_ns)
+    assert stream.timeline.continues(end) is follows
+    stream.send(1, shift=700)
+    assert not stream.timeline.continues(stream.timeline.end_ns), "its stamps do not count frames"
+
+
 @pytest.mark.parametrize("seconds", [0.1, 0.25, 0.7])
-def test_a_slow_second_chunk_stamped_now_is_not_a_loss(seconds: float) -> None:
+def test_a_late_second_chunk_stamped_when_it_was_sent_is_not_a_loss(seconds: float) -> None:
     stream = Stream()
     stream.send(0)
     stream.send(1, shift=round(seconds * RATE))
@@ -206,6 +338,9 @@ def test_an_end_marker_cuts_what_lies_after_it() -> None:
     assert stream.timeline.cut_at(START + frames_to_ns(100, RATE)) == 100
     assert stream.timeline.cut_at(START) == 0
     assert stream.timeline.cut_at(START - 10**9) == 0
+    last = 2 * CHUNK - 1
+    assert stream.timeline.cut_at(START + frames_to_ns(last, RATE)) is None, "rounded by a frame"
+    assert stream.timeline.cut_at(START + frames_to_ns(last - 1, RATE)) == last - 1
 
 
 def test_without_exact_stamps_only_the_start_cuts() -> None:

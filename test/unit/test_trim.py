@@ -1,4 +1,4 @@
-"""Blocks on their way: trimmed at both ends, and resampled."""
+"""Streams of blocks: trimmed at both ends, and resampled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.audio import Block, Mark, Pcm
-from k2so_tts.synthesis.trim import AFTER_SECONDS, BEFORE_SECONDS, QUIET, resampled, trimmed
+from k2so_tts.resampler import resampled
+from k2so_tts.synthesis.trim import AFTER_SECONDS, BEFORE_SECONDS, QUIET, trimmed
 
 RATE = 1000
 BEFORE, AFTER = round(BEFORE_SECONDS * RATE), round(AFTER_SECONDS * RATE)

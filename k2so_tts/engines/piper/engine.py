@@ -1,66 +1,66 @@
 """Piper's neural voices: a `.onnx` file with its `.onnx.json` beside it.
 
-Piper (GPL-3) runs in a process of its own (see `piper_process.py`), which is started by `load`, and
-again when it has died. A sentence is streamed: the decoder makes samples block by block.
+Piper (GPL-3) runs in a worker process (see `worker.py`), which is started by `load`, and again when
+it has died. A sentence is streamed: its decoder makes samples block by block.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from k2so_tts.audio import Block, Pcm
-from k2so_tts.engines import (
-    EngineError,
-    EngineUnavailable,
-    Prosody,
-    UnknownVoice,
-    Voice,
-    match_voice,
-    require,
+from k2so_tts.audio import EMPTY_PCM, Block, Mark
+from k2so_tts.engines import EngineError, EngineUnavailable, Prosody, UnknownVoice, Voice, require
+from k2so_tts.engines.piper.prepared import PreparedVoice, is_temporary, prepare
+from k2so_tts.engines.piper.units import units
+from k2so_tts.engines.piper.voices import (
+    Catalogue,
+    VoiceFile,
+    installed_voices,
+    named_voices,
+    voices_directory,
 )
-from k2so_tts.engines.toolkit.long_text import speak_pieces, stretch_for
+from k2so_tts.engines.toolkit.long_text import stretch_for
+from k2so_tts.engines.toolkit.program import ProgramRunner
+from k2so_tts.engines.toolkit.time_stretch import TimeStretch
 from k2so_tts.engines.toolkit.worker_client import WorkerClient, python_environment
-from k2so_tts.settings import Setting, paths_of
+from k2so_tts.engines.toolkit.worker_protocol import MARK
+from k2so_tts.resampler import resampled
+from k2so_tts.settings import Setting, brief, paths_of
+
+_logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 15.0
-_INSTALL = "install it with 'make neural', or on a robot 'pip install piper-tts onnx'"
+_INSTALL = "install it with 'make piper', or on a robot 'pip install piper-tts onnx'"
 _START_SECONDS = 60.0
-_LONGEST = 250
-OWN = -1.0
-
-
-@dataclass(frozen=True)
-class _File:
-    """A voice on disk: its model, its sample rate (Hz), its language and its speakers."""
-
-    path: Path
-    rate: int
-    language: str
-    speakers: dict[str, int]
+_OWN = -1.0
 
 
 class PiperEngine:
     """Speaks with voices of Piper, each named after its file.
 
-    Speakers of a voice that has several are named `<voice>#<speaker>`.
+    Speakers of a voice that has several are named `<voice>#<speaker>`. `warnings` says what limits
+    the voices at hand: a graph that can't be cut, a file that can't be used.
     """
 
     options: ClassVar[tuple[Setting, ...]] = (
         Setting(
-            "voice", "", "Voices: .onnx files, directories of such (a.onnx:b.onnx).", paths=True
+            "voice",
+            "",
+            "Voices: .onnx files, directories of such (a.onnx:b.onnx), besides those installed.",
+            paths=True,
         ),
-        Setting("speaker", "", "The speaker of a voice with several; empty: its first."),
+        Setting("speaker", "", "The speaker of a voice with several, by name or number."),
         Setting("length_scale", 0.0, "Length of sounds; 0: the voice's own.", 0.0, 4.0),
-        Setting("noise_scale", OWN, "Variation of sound; -1: the voice's own.", OWN, 2.0),
-        Setting("noise_w", OWN, "Variation of rhythm; -1: the voice's own.", OWN, 2.0),
+        Setting("noise_scale", _OWN, "Variation of sound; -1: the voice's own.", _OWN, 2.0),
+        Setting("noise_w", _OWN, "Variation of rhythm; -1: the voice's own.", _OWN, 2.0),
         Setting("threads", 0, "Threads that compute; 0: all cores.", 0, 256),
     )
     streams: ClassVar[bool] = False
@@ -68,13 +68,16 @@ class PiperEngine:
     def __init__(self, *, stall_seconds: float = STALL_SECONDS, **options: Any) -> None:
         self.sample_rate = 0
         self.default_voice = ""
+        self.warnings: list[str] = []
         self._options = options
-        self._files: dict[str, tuple[_File, int]] = {}
-        self._voices: list[Voice] = []
-        child_options = json.dumps({"threads": options["threads"] or os.cpu_count() or 1})
+        self._catalogue: Catalogue | None = None
+        self._prepared: dict[str, PreparedVoice] = {}
+        self._loudness: dict[str, float] = {}
+        self._programs = ProgramRunner()
+        worker_options = json.dumps({"threads": options["threads"] or os.cpu_count() or 1})
         self._process = WorkerClient(
             "piper",
-            [sys.executable, "-m", "k2so_tts.engines.piper.worker", child_options],
+            [sys.executable, "-m", "k2so_tts.engines.piper.worker", worker_options],
             _INSTALL,
             start_seconds=_START_SECONDS,
             stall_seconds=stall_seconds,
@@ -82,21 +85,23 @@ class PiperEngine:
         )
 
     def load(self) -> None:
-        """Read which voices there are, start the process, and load the first of them.
+        """Find the voices, start the process, and open the default voice. A voice that is used for
+        the first time is prepared, which takes seconds.
 
         Raises:
             EngineUnavailable: piper or a voice is missing, or a voice can't be used.
         """
         require("piper", ("piper", "onnx", "onnxruntime"), _INSTALL)
-        self._learn_voices()
+        self._find_voices()
         self._process.start()
         try:
-            for _ in self._ask("", self.default_voice, Prosody()):
-                pass
+            self._open(self.default_voice)
         except EngineError as error:
             self.close()
-            name = self._files[self.default_voice][0].path
-            raise EngineUnavailable(f"piper can't load {name}: {error}") from error
+            if isinstance(error, EngineUnavailable):
+                raise
+            path = self._at_hand()[self.default_voice][0].path
+            raise EngineUnavailable(f"piper can't load {path}: {error}") from error
 
     @property
     def pid(self) -> int | None:
@@ -104,92 +109,126 @@ class PiperEngine:
         return self._process.pid
 
     def voices(self) -> Sequence[Voice]:
-        return self._voices
+        """The voices at hand, the default one first."""
+        return self._at_hand().voices
 
     def find_voice(self, name: str) -> str:
-        found = match_voice(self._voices, name)
+        """The voice for a full or short name, a path, a language, or a speaker's name or number.
+
+        Raises `UnknownVoice`.
+        """
+        found = self._at_hand().find(name)
         if found is None:
-            raise UnknownVoice(f"no Piper voice at hand is or speaks {name!r}")
+            raise UnknownVoice(f"no Piper voice is named, or speaks, {brief(name)}")
         return found
 
+    def loudness(self, voice: str) -> float | None:
+        """How loud a voice is, in LUFS (ITU-R BS.1770), as measured when it was opened; None if it
+        was not opened yet.
+        """
+        return self._loudness.get(str(self._at_hand()[voice][0].path))
+
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
-        stretch = stretch_for(self.sample_rate, prosody, has_rate=True)
-        yield from speak_pieces(
-            text, _LONGEST, lambda piece: self._ask(piece, voice, prosody), stretch
+        """Speak a text, with a mark at the end of each word and of the text. Closing the iterator
+        ends what is computed, between two nodes of a graph.
+
+        Raises `EngineError` when the process fails, or a voice used for the first time is damaged.
+        """
+        file, _ = self._at_hand()[voice]
+        request = self._request(voice)
+        request |= {"text": text, "units": units(text, file.language), "rate": prosody.rate}
+        stretch = stretch_for(file.rate, prosody, has_rate=True)
+        blocks = _blocks(self._process.ask(request), text, stretch)
+        yield from (
+            blocks
+            if file.rate == self.sample_rate
+            else resampled(blocks, file.rate, self.sample_rate)
         )
 
     def close(self) -> None:
+        """End the processes; a text under way fails with `EngineError`."""
+        self._programs.close()
         self._process.close()
+        for prepared in self._prepared.values():
+            if is_temporary(prepared):
+                shutil.rmtree(prepared.directory, ignore_errors=True)
+        self._prepared.clear()
 
-    def _ask(self, text: str, voice: str, prosody: Prosody) -> Iterator[Pcm]:
-        file, speaker = self._files[voice]
-        length = self._options["length_scale"] or OWN
+    def _at_hand(self) -> Catalogue:
+        assert self._catalogue is not None, "load() comes first"
+        return self._catalogue
+
+    def _find_voices(self) -> None:
+        named = named_voices(paths_of(str(self._options["voice"])))
+        installed, faults = installed_voices()
+        if not named + installed:
+            because = f" ({'; '.join(faults)})" if faults else ""
+            raise EngineUnavailable(
+                f"piper needs a voice{because}: set piper.voice to an .onnx file or directory, put "
+                f"one into {voices_directory()}, or install a package of one"
+            )
+        for fault in faults:
+            self._warn(f"a voice is left out: {fault}")
+        self._catalogue = Catalogue([*named, *installed], str(self._options["speaker"]))
+        self.default_voice = self._catalogue.default
+        self.sample_rate = self._catalogue[self.default_voice][0].rate
+
+    def _warn(self, words: str) -> None:
+        if words not in self.warnings:
+            self.warnings.append(words)
+            _logger.warning("%s", words)
+
+    def _open(self, voice: str) -> None:
+        """Have the process open a voice, and learn how loud it is."""
+        file, _ = self._at_hand()[voice]
+        for kind, body in self._process.ask(self._request(voice)):
+            if kind == b"V" and (loudness := json.loads(body)["loudness"]) is not None:
+                self._loudness[str(file.path)] = loudness
+
+    def _request(self, voice: str) -> dict[str, Any]:
+        """What to ask for, without a text."""
+        file, speaker = self._at_hand()[voice]
+        prepared = self._prepare(file)
+        length = self._options["length_scale"] or _OWN
         scales = (self._options["noise_scale"], length, self._options["noise_w"])
-        request = {
-            "text": text,
+        return {
+            "text": "",
+            "units": [],
             "voice": str(file.path),
+            "parts": str(prepared.directory),
             "speaker": speaker,
             "scales": [None if scale < 0 else scale for scale in scales],
-            "rate": prosody.rate,
+            "rate": 1.0,
         }
-        for kind, body in self._process.ask(request):
-            if kind == b"A":
-                yield np.frombuffer(body, "<i2")
 
-    def _learn_voices(self) -> None:
-        files = [_read_voice(path) for path in _voice_paths(str(self._options["voice"]))]
-        rates = {file.rate: file.path.name for file in files}
-        if len(rates) > 1:
-            different = ", ".join(f"{name} {rate} Hz" for rate, name in rates.items())
-            raise EngineUnavailable(f"the voices of 'piper.voice' differ in rate: {different}")
-        self.sample_rate = files[0].rate
-        for file in files:
-            for speaker, number in self._speakers_first(file):
-                name = f"{file.path.stem}#{speaker}" if speaker else file.path.stem
-                self._files[name] = file, number
-                self._voices.append(Voice(name, file.language))
-        self.default_voice = self._voices[0].name
-
-    def _speakers_first(self, file: _File) -> list[tuple[str, int]]:
-        """The speakers of a voice, the chosen one first; one without a name if it has one only."""
-        wanted = str(self._options["speaker"])
-        if not file.speakers:
-            return [("", 0)]
-        if wanted and wanted not in file.speakers:
-            allowed = " | ".join(file.speakers)
-            raise EngineUnavailable(f"parameter 'piper.speaker' is {wanted!r}; allowed: {allowed}")
-        return sorted(file.speakers.items(), key=lambda speaker: speaker[0] != wanted)
+    def _prepare(self, file: VoiceFile) -> PreparedVoice:
+        prepared = self._prepared.get(str(file.path))
+        if prepared is None or not prepared.directory.exists():
+            prepared = self._prepared[str(file.path)] = prepare(file, self._programs)
+            if prepared.uncut:
+                self._warn(
+                    f"voice {file.name} is not streamed, each sentence is computed whole: its "
+                    f"graph can't be cut ({prepared.uncut})"
+                )
+        return prepared
 
 
-def _voice_paths(names: str) -> list[Path]:
-    """The files that `piper.voice` names. Raises `EngineUnavailable`."""
-    if not names:
-        raise EngineUnavailable(
-            "piper needs a voice: set piper.voice to an .onnx file or directory"
-        )
-    files = []
-    for path in paths_of(names):
-        found = sorted(path.glob("*.onnx")) if path.is_dir() else [path]
-        if not found:
-            raise EngineUnavailable(f"parameter 'piper.voice': {path} holds no .onnx file")
-        files += [file.absolute() for file in found]
-    return files
-
-
-def _read_voice(path: Path) -> _File:
-    config_path = Path(f"{path}.json")
-    try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-        rate = int(config["audio"]["sample_rate"])
-        language = config.get("language", {}).get("code") or config["espeak"]["voice"]
-        speakers = {str(name): int(id_) for name, id_ in config.get("speaker_id_map", {}).items()}
-        several = int(config["num_speakers"]) > 1
-    except OSError as error:
-        raise EngineUnavailable(f"a Piper voice needs its {config_path.name}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EngineUnavailable(
-            f"{config_path} is no configuration of a Piper voice: {type(error).__name__} {error}"
-        ) from error
-    if several and not speakers:
-        speakers = {str(number): number for number in range(int(config["num_speakers"]))}
-    return _File(path, rate, language.lower().replace("_", "-"), speakers if several else {})
+def _blocks(
+    records: Iterator[tuple[bytes, bytes]], text: str, stretch: TimeStretch | None
+) -> Iterator[Block]:
+    """The blocks that records from the process make, and a mark at the end of the text."""
+    frames = 0
+    audio = bytearray()
+    marks: list[Mark] = []
+    for kind, body in records:
+        if kind == b"A":
+            audio += body if stretch is None else stretch(body)
+        elif kind == b"W":
+            marks.append(Mark(*MARK.unpack(body)))
+        elif audio or marks:
+            frames += len(audio) // 2
+            yield Block(np.frombuffer(bytes(audio), "<i2"), tuple(marks))
+            audio.clear()
+            marks.clear()
+    rest = EMPTY_PCM if stretch is None else np.frombuffer(stretch.flush(), np.int16)
+    yield Block(rest, (Mark(len(text), frames + len(rest)),))

@@ -1,240 +1,228 @@
 """The process that holds Piper: its licence (GPL-3), its crashes and its hangs stay in here.
 
-Started by `piper.py` as `python -m k2so_tts.engines.piper.worker OPTIONS FD`. Piper's own package
-turns text into phonemes; onnxruntime runs the voice. The graph of a voice is cut before its
-decoder, which then runs on blocks of latent frames (see `blocks.py`); one that can't be cut runs as
-a whole.
+Started by `engine.py` as `python -m k2so_tts.engines.piper.worker OPTIONS FD`. Piper's own package
+turns text into phonemes; onnxruntime runs the voice, in parts where its graph could be cut.
 
-Requests and records are those of `process.py`: `R` ready, `A` audio (int16).
+Requests and records are those of `worker_protocol.py`: `R` ready, `V` what is known of a voice
+(JSON), `A` audio (int16), `W` a word mark.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from math import prod
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
+import onnxruntime
 from piper import PiperVoice
 from piper.config import PiperConfig
 
-from k2so_tts.audio import Pcm
-from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField, decode_in_blocks, to_pcm
-from k2so_tts.engines.toolkit.onnx_session import open_session, run
-from k2so_tts.engines.toolkit.worker_protocol import read_request, record
+from k2so_tts.audio import EMPTY_PCM, Pcm
+from k2so_tts.engines.piper.phonemes import encode, phonemes_of, runs, word_ends
+from k2so_tts.engines.piper.prepared import LAYOUT
+from k2so_tts.engines.piper.streaming import Scales, StreamedVoice, WholeVoice
+from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
+from k2so_tts.engines.toolkit.loudness import integrated_loudness
+from k2so_tts.engines.toolkit.worker_protocol import MARK, read_request, record
 from k2so_tts.processes import give_back_memory
 
 _logger = logging.getLogger(__name__)
 
-_POINTWISE = {"Add", "Cast", "Clip", "Div", "Identity", "LeakyRelu", "Mul", "Relu", "Sum", "Tanh"}
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where a graph is cut in two: the name of the latent frames between, what a sample depends on
-    of them, and how many samples each stands for.
-    """
-
-    latent: str
-    reach: ReceptiveField
-    frame_samples: int
+_MOST_VOICES = 2
+"""In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
+_SAMPLE_TEXT = "1 2 3 4 5"
+"""Can be spoken in every language, and is measured to know how loud a voice is."""
+_LOUDNESS = "loudness.json"
 
 
 class Voice:
-    """A voice that speaks, loaded from its `.onnx` and `.onnx.json`."""
+    """A voice that speaks, opened from its `.onnx.json` and its parts in a directory; or from its
+    `.onnx`, if there are none.
+    """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, parts: Path, threads: int) -> None:
         config = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
-        self._piper = PiperVoice(session=None, config=PiperConfig.from_dict(config))
-        self._cut, models = cut_graph(onnx.load(path))
-        self._encoder, *self._decoder = [
-            open_session(model.SerializeToString(), threads) for model in models
-        ]
-        del models
-        give_back_memory()
+        self._phonemizer = PiperVoice(session=None, config=PiperConfig.from_dict(config))
+        self._id_map = self._phonemizer.config.phoneme_id_map
+        is_cut = (parts / LAYOUT).exists()
+        self._voice = StreamedVoice(parts, threads) if is_cut else WholeVoice(path, threads)
+        self._rate = int(config["audio"]["sample_rate"])
+        self.loudness = self._measured_once(parts / _LOUDNESS)
 
-    def speak(self, request: dict[str, Any]) -> Iterator[Pcm]:
-        """The samples of a text, sentence by sentence, block by block."""
-        config = self._piper.config
+    def listen_to(self, options: onnxruntime.RunOptions) -> None:
+        """End what is computed from now on when `options.terminate` is set."""
+        self._voice.run_options = options
+
+    def speak(self, request: Mapping[str, Any]) -> Iterator[bytes]:
+        """The records that answer a request, block by block: word marks, then audio."""
+        frames = 0
+        sizes = self._voice.block_sizes(self._rate, time.monotonic)
+        scales = self._scales(request)
+        for start, end in request["units"]:
+            sentence = request["text"][start:end]
+            phonemes = phonemes_of(self._phonemizer, sentence)
+            words = _Words(self._phonemizer, sentence, phonemes)
+            for first, part in runs(phonemes):
+                ids, id_ends = encode(self._phonemizer, self._id_map, part)
+                spoken = self._voice.speak(ids, request["speaker"], scales, sizes)
+                words.follow(first, [int(spoken.id_ends[at - 1]) for at in id_ends])
+                made = 0
+                for block in spoken.blocks:
+                    # the first sound does not wait for the words to be found
+                    marks = words.until(made, start, frames) if made else b""
+                    made += len(block)
+                    yield marks + record(b"A", to_pcm(block).tobytes())
+                yield words.until(made, start, frames)
+                frames += made
+
+    def _scales(self, request: Mapping[str, Any]) -> Scales:
+        """As asked for, else the voice's own."""
+        config = self._phonemizer.config
         own = (config.noise_scale, config.length_scale, config.noise_w_scale)
         noise, length, noise_w = (
             value if asked is None else asked
             for value, asked in zip(own, request["scales"], strict=True)
         )
-        inputs = {"scales": np.array([noise, length / request["rate"], noise_w], np.float32)}
-        if config.num_speakers > 1:
-            inputs["sid"] = np.array([request["speaker"]], np.int64)
-        for phonemes in self._piper.phonemize(request["text"]):
-            ids = self._piper.phonemes_to_ids(phonemes)
-            inputs["input"] = np.array([ids], np.int64)
-            inputs["input_lengths"] = np.array([len(ids)], np.int64)
-            yield from self._samples(inputs)
+        return Scales(noise, length / request["rate"], noise_w)
 
-    def _samples(self, inputs: dict[str, NDArray[Any]]) -> Iterator[Pcm]:
-        (made,) = run(self._encoder, inputs)
-        cut = self._cut
-        if cut is None:
-            yield to_pcm(made.reshape(-1))
-            return
+    def _measured_once(self, kept: Path) -> float | None:
+        """How loud its default speaker is, in LUFS, as kept in a file; None: it said nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            return float(json.loads(kept.read_text(encoding="utf-8")))
+        measured = integrated_loudness(self._sample(_SAMPLE_TEXT), self._rate)
+        if measured is not None:
+            with contextlib.suppress(OSError):
+                kept.write_text(json.dumps(measured), encoding="utf-8")
+        return measured
 
-        def decode(first: int, last: int) -> NDArray[np.float32]:
-            return run(self._decoder[0], {**inputs, cut.latent: made[:, :, first:last]})[0].reshape(
-                -1
-            )
-
-        yield from map(
-            to_pcm, decode_in_blocks(made.shape[-1], cut.reach, cut.frame_samples, decode)
-        )
-
-
-def cut_graph(model: onnx.ModelProto) -> tuple[Cut | None, list[onnx.ModelProto]]:
-    """Cut the graph of a VITS before the first convolution of its decoder, a HiFi-GAN: the cut, and
-    both parts.
-
-    That decoder is told by its transposed convolutions: before the first of them there is a
-    convolution, whose input is the latent frames. A graph that is built in another way stays whole.
-    """
-    graph = model.graph
-    maker = {name: node for node in graph.node for name in node.output}
-    upsamplings = [node for node in graph.node if node.op_type == "ConvTranspose"]
-    latent = _latent(upsamplings[0], maker) if upsamplings else None
-    if latent is None:
-        return None, [model]
-    output = graph.output[0].name
-    decoder = _needed(graph, maker, output, latent)
-    reach = _reach(decoder, output, latent)
-    if reach is None:
-        return None, [model]
-    frame_samples = prod(_ints(node, "strides", (1,))[0] for node in upsamplings)
-    return Cut(latent, reach, frame_samples), [
-        _part(model, _needed(graph, maker, latent, ""), latent, ()),
-        _part(model, decoder, output, (latent,)),
-    ]
+    def _sample(self, text: str) -> Pcm:
+        """A text, spoken by its default speaker."""
+        config = self._phonemizer.config
+        scales = Scales(config.noise_scale, config.length_scale, config.noise_w_scale)
+        sizes = self._voice.block_sizes(self._rate, time.monotonic)
+        blocks: list[Pcm] = []
+        for _, part in runs(phonemes_of(self._phonemizer, text)):
+            ids, _ = encode(self._phonemizer, self._id_map, part)
+            spoken = self._voice.speak(ids, config.default_speaker_id, scales, sizes)
+            blocks += map(to_pcm, spoken.blocks)
+        return np.concatenate([EMPTY_PCM, *blocks])
 
 
-def _latent(upsampling: onnx.NodeProto, maker: dict[str, onnx.NodeProto]) -> str | None:
-    """The input of the convolution before the first upsampling. A condition may be added to it."""
-    waiting = [maker.get(upsampling.input[0])]
-    while waiting:
-        node = waiting.pop(0)
-        if node is None:
-            continue
-        if node.op_type == "Conv" and _ints(node, "kernel_shape", (1,))[0] > 1:
-            return str(node.input[0])
-        if node.op_type in _POINTWISE:
-            waiting += [maker.get(name) for name in node.input]
-    return None
+class _Words:
+    """The ends of the words of a sentence, as they are reached."""
+
+    def __init__(self, phonemizer: PiperVoice, sentence: str, phonemes: list[str]) -> None:
+        self._find = partial(word_ends, phonemizer, sentence, phonemes)
+        self._left: list[tuple[int, int]] | None = None
+        self._first = 0
+        self._phoneme_ends: list[int] = []
+
+    def follow(self, first: int, phoneme_ends: list[int]) -> None:
+        """Phonemes from `first` on are spoken now, and end at these frames."""
+        self._first = first
+        self._phoneme_ends = phoneme_ends
+
+    def until(self, made: int, characters: int, frames: int) -> bytes:
+        """Records of the words that end in the first `made` frames of what is spoken now, which
+        has so many characters and frames before it.
+        """
+        if self._left is None:
+            self._left = self._find()
+        marks = b""
+        while self._left and (at := self._left[0][1] - self._first) <= len(self._phoneme_ends):
+            frame = self._phoneme_ends[at - 1]
+            if frame > made:
+                break
+            marks += record(b"W", MARK.pack(characters + self._left[0][0], frames + frame))
+            del self._left[0]
+        return marks
 
 
-def _needed(
-    graph: onnx.GraphProto, maker: dict[str, onnx.NodeProto], output: str, given: str
-) -> list[onnx.NodeProto]:
-    """The nodes that `output` is made by, up to `given`, in order."""
-    seen: set[str] = set()
-    waiting = [output]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen and name != given and name in maker:
-            waiting += maker[name].input
-            seen.update(maker[name].output)
-    return [node for node in graph.node if seen & set(node.output)]
+class _Voices:
+    """The voices in memory, those used last at the end."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._open: dict[str, Voice] = {}
+
+    def of(self, request: Mapping[str, Any]) -> Voice:
+        """The voice that a request is for. Raises what is wrong with it."""
+        path = request["voice"]
+        voice = self._open.pop(path, None)
+        if voice is None:
+            while len(self._open) >= _MOST_VOICES:
+                del self._open[next(iter(self._open))]
+                give_back_memory()
+            voice = Voice(Path(path), Path(request["parts"]), self._threads)
+        self._open[path] = voice
+        return voice
 
 
-def _reach(nodes: list[onnx.NodeProto], output: str, latent: str) -> ReceptiveField | None:
-    """How many latent frames around its own a sample depends on, by the layers between; None if
-    one of them is of a kind for which that is not known.
-    """
-    moving = {latent}
-    for node in nodes:
-        if moving & set(node.input):
-            moving.update(node.output)
-    reaches = {output: ReceptiveField()}
-    for node in reversed(nodes):
-        if not moving & set(node.output):
-            continue
-        reach = _reach_before(node, reaches.get(node.output[0], ReceptiveField()))
-        if reach is None:
-            return None
-        for name in moving & set(node.input):
-            reaches[name] = reaches.get(name, ReceptiveField()) | reach
-    return reaches.get(latent)
+def _terminate_when_closed(
+    connection: socket.socket, options: onnxruntime.RunOptions
+) -> threading.Thread:
+    """End what is computed, between two nodes of a graph, once nobody listens any more."""
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            connection.recv(1)
+        options.terminate = True
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
 
 
-def _reach_before(node: onnx.NodeProto, reach: ReceptiveField) -> ReceptiveField | None:
-    kernel = _ints(node, "kernel_shape", (1,))[0]
-    padding = _ints(node, "pads", (0, 0))[0]
-    stride = _ints(node, "strides", (1,))[0]
-    if node.op_type == "Conv" and stride == 1:
-        return reach.before_convolution(kernel, _ints(node, "dilations", (1,))[0], padding)
-    if node.op_type == "ConvTranspose":
-        return reach.before_upsampling(kernel, stride, padding)
-    return reach if node.op_type in _POINTWISE else None
-
-
-def _ints(node: onnx.NodeProto, name: str, default: tuple[int, ...]) -> list[int]:
-    return next((list(a.ints) for a in node.attribute if a.name == name), list(default))
-
-
-def _part(
-    model: onnx.ModelProto, nodes: list[onnx.NodeProto], output: str, given: tuple[str, ...]
-) -> onnx.ModelProto:
-    """A model of some of the nodes of another, with what they need."""
-    used = {name for node in nodes for name in node.input}
-    floating = onnx.TensorProto.FLOAT
-    inputs = [each for each in model.graph.input if each.name in used]
-    inputs += [
-        onnx.helper.make_tensor_value_info(name, floating, [1, None, None]) for name in given
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        model.graph.name,
-        inputs,
-        [onnx.helper.make_tensor_value_info(output, floating, None)],
-        [each for each in model.graph.initializer if each.name in used],
-    )
-    return onnx.helper.make_model(
-        graph, opset_imports=model.opset_import, ir_version=model.ir_version
-    )
-
-
-def _answer(voices: dict[str, Voice], options: dict[str, Any], connection: socket.socket) -> None:
+def _answer(voices: _Voices, connection: socket.socket) -> None:
+    """Answer one request. Whoever asked may go away at any time: that is no error."""
     try:
         request = read_request(connection)
-        path = request["voice"]
-        if path not in voices:
-            voices[path] = Voice(Path(path), options["threads"])
-        if request["text"]:
-            for pcm in voices[path].speak(request):
-                connection.sendall(record(b"A", pcm.tobytes()))
+    except (OSError, EOFError, ValueError):
+        return
+    options = onnxruntime.RunOptions()
+    watcher = _terminate_when_closed(connection, options)
+    try:
+        voice = voices.of(request)
+        voice.listen_to(options)
+        if not request["units"]:
+            facts = {"loudness": voice.loudness}
+            connection.sendall(record(b"V", json.dumps(facts).encode()))
+        for records in voice.speak(request):
+            connection.sendall(records)
         connection.sendall(record(b"."))
-    except (ConnectionError, EOFError):
-        pass  # nobody listens any more
     except Exception as error:
-        _logger.debug("piper failed", exc_info=True)
-        words = f"{type(error).__name__}: {error}"
-        connection.sendall(record(b"X", words.encode(errors="replace")))
+        if not options.terminate:
+            _logger.debug("piper failed", exc_info=True)
+            words = f"{type(error).__name__}: {error}"
+            with contextlib.suppress(OSError):
+                connection.sendall(record(b"X", words.encode(errors="replace")))
+    finally:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        watcher.join()
 
 
 def main(options: dict[str, Any], control: socket.socket) -> None:
     """Answer the connections that come through `control`, one after the other, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    voices: dict[str, Voice] = {}
+    voices = _Voices(options["threads"])
     control.sendall(record(b"R"))
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
             return
         with socket.socket(fileno=descriptors[0]) as connection:
-            _answer(voices, options, connection)
+            _answer(voices, connection)
 
 
 if __name__ == "__main__":

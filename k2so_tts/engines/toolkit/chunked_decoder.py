@@ -14,6 +14,7 @@ from itertools import chain, repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from k2so_tts import audio
 from k2so_tts.audio import CHUNK_FRAMES, Pcm
 
 __all__ = ["DecodeWindow", "ReceptiveField", "decode_in_blocks", "decode_windows", "to_pcm"]
@@ -93,6 +94,5 @@ def decode_in_blocks(
 
 
 def to_pcm(samples: NDArray[np.float32]) -> Pcm:
-    """Samples in -1.0 to 1.0 as 16-bit PCM of the same shape, rounded and clipped once."""
-    pcm: Pcm = np.clip(np.rint(samples * 32767.0), -32768, 32767).astype(np.int16)
-    return pcm
+    """Convert samples in -1.0 .. 1.0 to 16-bit PCM at the scale of Piper and Coqui."""
+    return audio.to_pcm(samples, full_scale=32767.0)

@@ -1,0 +1,84 @@
+"""`k2so-tts say`: speak a text on this machine, without ROS."""
+
+from __future__ import annotations
+
+import wave
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from k2so_tts.audio import Pcm
+from k2so_tts.cli import arguments
+from k2so_tts.cli.libraries import require_portaudio
+from k2so_tts.cli.progress import speaking_progress
+from k2so_tts.engines import Prosody, create_engine
+from k2so_tts.playback import PlayerSettings, play
+from k2so_tts.resampler import require_soxr
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    arguments.add_text(parser)
+    parser.add_argument("--wav", metavar="FILE", help="write a WAV file instead of playing")
+    arguments.add_engine(parser, default="espeak")
+    arguments.add_engine_options(parser)
+    arguments.add_voice(parser)
+    arguments.add_device(parser)
+    arguments.add_rate(parser)
+    arguments.add_volume(parser)
+
+
+def run(options: Namespace) -> int:
+    """Speak, and return 0 when all of the text was played or written.
+
+    Raises:
+        EngineError: the engine failed.
+        SettingError: an option of the engine is invalid.
+        DeviceError: there is no such device, or it was lost.
+        LibraryMissingError: PortAudio is missing.
+        ResamplerMissing: soxr is missing.
+        OSError: the WAV file cannot be written.
+    """
+    text = arguments.read_text(options)
+    if not options.wav:
+        require_soxr()
+    if not options.wav and not options.device.startswith(("null", "wav:")):
+        require_portaudio()
+    given = arguments.parse_engine_options(options.engine, dict(options.engine_options))
+    with closing(create_engine(options.engine, given)) as engine:
+        engine.load()
+        voice = engine.find_voice(options.voice or engine.default_voice)
+        manner = SynthesisOptions(voice, Prosody(options.rate), options.volume)
+        chunks = stream_pcm(Synthesis(LoadedEngine(engine), text, manner))
+        if options.wav:
+            _write_wav(options.wav, engine.sample_rate, chunks)
+        else:
+            settings = PlayerSettings(device=options.device)
+            with speaking_progress(text, options.rate) as on_heard:
+                play(chunks, engine.sample_rate, settings, on_heard)
+    return 0
+
+
+def _write_wav(path: str, rate: int, chunks: Iterable[Pcm]) -> None:
+    """Write 16-bit mono chunks at `rate` Hz. A file that cannot be completed is removed.
+
+    Raises:
+        OSError: the file cannot be written; `filename` names it.
+    """
+    opened = Path(path).open("wb")  # noqa: SIM115 - one that cannot be opened is left as it is
+    try:
+        with opened, closing(wave.open(opened, "wb")) as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            for pcm in chunks:
+                file.writeframes(pcm.tobytes())
+    except BaseException as error:
+        if Path(path).is_file():
+            Path(path).unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, path) from error
+        raise

@@ -1,0 +1,83 @@
+"""Texts in the units that a voice speaks in one go: sentences, bounded by how long they sound."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import accumulate
+
+from k2so_tts.text.segmenter import sentence_ends
+
+LONGEST = 280
+"""Size of a unit at most, in letters: espeak-ng silently drops what exceeds its buffer for the
+phonemes of a clause (1000), and the text encoder takes about 2.3 ids for a letter."""
+
+_DIGIT_SIZE, _SYMBOL_SIZE, _CAPITAL_SIZE, _WIDE_SIZE = 6, 5, 2, 14
+"""A digit is a word and more (`1,000`), a capital may be spelled, and espeak-ng may call an
+ideograph "Chinese letter"."""
+_RAW_PHONEMES = re.compile(r"\[\[.*?\]\]", re.DOTALL)
+_CLAUSE_END = re.compile(r"[,;:—–.!?][\"'”’)\]]*\s+|[、，；：。]|\n\s*")
+_SPACE = re.compile(r"\s+")
+
+
+def units(text: str, language: str) -> list[tuple[int, int]]:
+    """Where the units of a text start and end; joined they are the text.
+
+    A sentence that sounds too long is cut at a clause if one ends in its second half, else between
+    words. Nothing is cut inside of `[[ phonemes ]]`. `language` is a BCP 47 tag.
+    """
+    raw = [match.span() for match in _RAW_PHONEMES.finditer(text)]
+
+    def is_inside(at: int) -> bool:
+        return any(start < at < end for start, end in raw)
+
+    made: list[tuple[int, int]] = []
+    start = 0
+    for end in sentence_ends(text, language):
+        if not is_inside(end):
+            made += _bounded(text, start, end, raw)
+            start = end
+    return made
+
+
+def _bounded(text: str, start: int, end: int, raw: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """A sentence as one unit, or more if it sounds too long."""
+    made = []
+    while (fitting := _fitting(text[start:end])) < end - start:
+        at = start + fitting
+        places = [
+            [match.end() for match in pattern.finditer(text, start + fitting // 2, at)]
+            for pattern in (_CLAUSE_END, _SPACE)
+        ]
+        allowed = [
+            [place for place in found if not any(first < place < last for first, last in raw)]
+            for found in places
+        ]
+        cut = next((found[-1] for found in allowed if found), None) or _end_of_raw(at, raw)
+        made.append((start, cut))
+        start = cut
+    if start < end:
+        made.append((start, end))
+    return made
+
+
+def _end_of_raw(at: int, raw: list[tuple[int, int]]) -> int:
+    return next((last for first, last in raw if first < at < last), at)
+
+
+def _fitting(text: str) -> int:
+    """How many characters of a text fit into a unit; one at least."""
+    sizes = list(accumulate(map(_size, text)))
+    return max(1, next((at for at, size in enumerate(sizes) if size > LONGEST), len(text)))
+
+
+def _size(char: str) -> int:
+    """How long a character sounds, in letters."""
+    category = unicodedata.category(char)
+    if category[0] == "N":
+        return _DIGIT_SIZE
+    if unicodedata.east_asian_width(char) in "WF":
+        return _WIDE_SIZE
+    if category[0] == "S" or char in "/\\@&%#*_":
+        return _SYMBOL_SIZE
+    return _CAPITAL_SIZE if category == "Lu" else 1

@@ -1,0 +1,58 @@
+"""Work for an executor's thread: keeping that thread alive, and handing calls over to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from rclpy.executors import Executor
+from rclpy.node import Node
+
+
+def keep_spinning(executor: Executor, node: Node) -> None:
+    """Spin until the executor or its context is shut down.
+
+    An exception that a callback raises, or rclpy itself (it raises for requests with a parameter
+    of an unknown type), is logged; the callbacks after it are served.
+
+    Args:
+        executor: what to spin.
+        node: the node in whose name errors are logged.
+    """
+    while executor.context.ok():
+        try:
+            executor.spin()
+        except Exception as error:  # noqa: BLE001, PERF203 - one callback must not end the others
+            if executor.context.ok():
+                node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
+        else:
+            return
+
+
+class ExecutorQueue:
+    """Calls that other threads hand over to the thread that spins a node, made there in order.
+
+    rclpy's `Executor.create_task` is no substitute: its order differs between distributions, and
+    there is no executor before the node was added to one. The queue has no bound of its own: each
+    goal adds as many calls as it has chunks, and two.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._calls: deque[Callable[[], None]] = deque()
+        self._ready = node.create_guard_condition(self._run)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Have `call` called in the executor's thread. May be called from any thread.
+
+        What it raises reaches whoever spins (see `keep_spinning`); the calls after it are made.
+        """
+        self._calls.append(call)
+        self._ready.trigger()
+
+    def _run(self) -> None:
+        try:
+            while self._calls:
+                self._calls.popleft()()
+        finally:
+            if self._calls:
+                self._ready.trigger()

@@ -1,0 +1,201 @@
+"""The action `say`: its goals, from their acceptance to their one terminal state."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+from rclpy.task import Future
+
+from k2so_tts.ros.executors import ExecutorQueue
+from k2so_tts.ros.messages import TTS, AudioStamped, request_qos
+from k2so_tts.ros.speech_queue import Outcome
+
+_RESULT_SECONDS = 30
+"""How long a result is kept for a client that asks for it late."""
+_Admission = TypeVar("_Admission")
+
+
+class GoalRefused(Exception):
+    """A goal can't be accepted; the message names the field, its value and what is allowed."""
+
+
+@dataclass(eq=False)
+class _Goal:
+    """A goal that was accepted and has not ended."""
+
+    handle: Any
+    end: Future[tuple[Outcome, str]] = field(default_factory=Future)
+    """Its outcome and the text that was heard."""
+    executing: bool = False
+
+
+class GoalServer(Generic[_Admission]):
+    """Accepts goals, and gives each one its turn, its feedback and exactly one terminal state.
+
+    rclpy's goal handles are not safe to be used by two threads: a cancel request between the check
+    and the change of a goal's state makes that change raise. They are used in the executor's thread
+    only; `begin`, `publish_feedback` and `finish` hand over to it and may be called from any
+    thread. Goals are known by their keys; keys that are no goal's are ignored.
+
+    Action server: `say` (audio_common_msgs/TTS).
+
+    Args:
+        node: the node that offers the action.
+        admit: called with a goal's request; what it returns is handed to `accept`. It raises
+            `GoalRefused` to reject the goal. What it looks up need not be looked up again.
+        accept: called with the key and the request of an accepted goal, and what `admit` returned.
+            When it raises the goal is aborted.
+        cancel: called with the key of a goal that is to be canceled.
+        on_end: called after a goal has ended.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        admit: Callable[[Any], _Admission],
+        accept: Callable[[bytes, Any, _Admission], None],
+        cancel: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._node = node
+        self._admit = admit
+        self._accept = accept
+        self._cancel = cancel
+        self._on_end = on_end
+        self._executor_queue = ExecutorQueue(node)
+        self._admission: _Admission | None = None
+        self._goals: dict[Hashable, _Goal] = {}
+        self._goal_ended = threading.Condition()
+        self.rejected = 0
+        """How many goals were rejected."""
+        self._action = ActionServer(
+            node,
+            TTS,
+            "say",
+            execute_callback=self._execute,
+            goal_callback=self._on_goal,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+            goal_service_qos_profile=request_qos(),
+            cancel_service_qos_profile=request_qos(),
+            result_service_qos_profile=request_qos(),
+            result_timeout=_RESULT_SECONDS,
+        )
+
+    def __len__(self) -> int:
+        """How many goals were accepted and have not ended."""
+        return len(self._goals)
+
+    def begin(self, key: Hashable) -> None:
+        """It is a goal's turn: its state becomes EXECUTING, if it is not yet."""
+        self._executor_queue.post(partial(self._start_executing, key))
+
+    def publish_feedback(self, key: Hashable, audio: AudioStamped) -> None:
+        """A chunk of a goal begins to be heard."""
+        self._executor_queue.post(partial(self._publish_feedback, key, audio))
+
+    def finish(self, key: Hashable, outcome: Outcome, text: str) -> None:
+        """A goal has ended; `text` was heard."""
+        self._executor_queue.post(partial(self._finish, key, outcome, text))
+
+    def close(self, timeout: float) -> None:
+        """Wait up to `timeout` seconds until all goals have ended and their results were sent."""
+        deadline = time.monotonic() + timeout
+        with self._goal_ended:
+            self._goal_ended.wait_for(lambda: not self._goals, timeout)
+        self._flush_results(deadline)
+        self._action.destroy()
+
+    def _flush_results(self, deadline: float) -> None:
+        """Wait for the executor to send the results of goals that have just ended.
+
+        A result is sent by a task of its own, which the end of a goal's task creates: it is there
+        when a first task has run after that end, and has run when a second one has.
+        """
+        for _ in range(2):
+            passed = threading.Event()
+            if self._node.executor is not None:
+                self._node.executor.create_task(passed.set)
+                passed.wait(max(0.0, deadline - time.monotonic()))
+
+    # From here on in the executor's thread.
+
+    def _on_goal(self, request: Any) -> GoalResponse:
+        try:
+            self._admission = self._admit(request)
+        except Exception as error:  # noqa: BLE001 - rclpy would leave the client without an answer
+            refused = isinstance(error, GoalRefused)
+            reason = str(error) if refused else f"{type(error).__name__}: {error}"
+            self.rejected += 1
+            self._node.get_logger().warning(f"goal refused: {reason}")
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
+    def _on_accepted(self, handle: Any) -> None:
+        """Called right after `_on_goal`; rclpy runs no other callback between them."""
+        key = bytes(handle.goal_id.uuid)
+        admission, self._admission = self._admission, None
+        assert admission is not None
+        self._goals[key] = _Goal(handle)
+        try:
+            self._accept(key, handle.request, admission)
+        except Exception as error:  # noqa: BLE001 - rclpy would drop requests that came with it
+            self._node.get_logger().error(f"goal aborted: {type(error).__name__}: {error}")
+            self._finish(key, Outcome.ABORTED, "")
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        self._cancel(bytes(handle.goal_id.uuid))
+        return CancelResponse.ACCEPT
+
+    def _start_executing(self, key: Hashable) -> None:
+        goal = self._goals.get(key)
+        if goal is not None and not goal.executing:
+            goal.executing = True
+            try:
+                goal.handle.execute()
+            except rclpy_implementation.RCLError:
+                self._action.notify_execute(goal.handle, None)  # it has to end all the same
+                raise
+
+    def _publish_feedback(self, key: Hashable, audio: AudioStamped) -> None:
+        goal = self._goals.get(key)
+        if goal is not None:
+            goal.handle.publish_feedback(TTS.Feedback(audio=audio))
+
+    def _finish(self, key: Hashable, outcome: Outcome, text: str) -> None:
+        goal = self._goals.get(key)
+        if goal is not None and not goal.end.done():
+            goal.end.set_result((outcome, text))
+            self._start_executing(key)
+
+    async def _execute(self, handle: Any) -> Any:
+        """Run from a goal's turn to its end. It is the one place where goals end.
+
+        If it raises, rclpy aborts the goal.
+        """
+        key = bytes(handle.goal_id.uuid)
+        try:
+            end = await self._goals[key].end
+            assert end is not None
+            outcome, text = end
+            if outcome is Outcome.SUCCEEDED:
+                handle.succeed()
+            elif outcome is Outcome.CANCELED and handle.is_cancel_requested:
+                handle.canceled()
+            else:
+                handle.abort()
+        finally:
+            with self._goal_ended:
+                del self._goals[key]
+                self._goal_ended.notify_all()
+            self._executor_queue.post(self._on_end)
+        return TTS.Result(text=text)

@@ -1,0 +1,61 @@
+"""The ROS graph: which endpoints belong to one process, and whether a player subscribes yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+_PARTICIPANT_BYTES = 12
+"""The prefix of a DDS GUID (RTPS 2.5, 8.2.4.1) that all endpoints of a participant share."""
+_UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
+"""The node name that rmw_dds_common gives an endpoint which is discovered before its node."""
+
+
+def participant_of(info: Mapping[str, Any]) -> bytes:
+    """The DDS participant (process) that sent a message; empty where ROS does not tell it.
+
+    rclpy tells the publisher's GID since Kilted. Other than a node's name it tells a process that
+    was restarted from the one that was killed, which stays in the graph for a while.
+
+    Args:
+        info: the message info that rclpy passes to a subscription's callback.
+    """
+    publisher = info.get("publisher_gid") or {}
+    return bytes(publisher.get("data", b""))[:_PARTICIPANT_BYTES]
+
+
+def player_subscribes(
+    participant: bytes,
+    publishers: Sequence[TopicEndpointInfo],
+    subscriptions: Sequence[TopicEndpointInfo],
+) -> bool:
+    """Whether a player is known to subscribe: the one in `participant` if it is known, else any.
+
+    Endpoints are matched by participant where GIDs contain it (DDS, not Zenoh), else by node name,
+    which a player that was killed and its successor have in common.
+
+    Args:
+        participant: of the player that was heard of last (see `participant_of`); may be empty.
+        publishers: the endpoints that publish `playhead`.
+        subscriptions: the endpoints that subscribe to `audio`.
+    """
+    players = _participants(publishers)
+    subscribing = players & _participants(subscriptions)
+    if subscribing and participant in players:
+        return participant in subscribing
+    return bool(_nodes(publishers) & _nodes(subscriptions))
+
+
+def _participants(endpoints: Sequence[TopicEndpointInfo]) -> set[bytes]:
+    return {bytes(endpoint.endpoint_gid)[:_PARTICIPANT_BYTES] for endpoint in endpoints}
+
+
+def _nodes(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:
+    """Namespace and name of the nodes that `endpoints` belong to, as far as they are known."""
+    return {
+        (endpoint.node_namespace, endpoint.node_name)
+        for endpoint in endpoints
+        if endpoint.node_name != _UNKNOWN_NODE
+    }

@@ -1,0 +1,58 @@
+"""The parameters of `audio_player`."""
+
+from __future__ import annotations
+
+from k2so_tts.settings import Setting
+
+IN_TURN, MIX = "in_turn", "mix"
+
+PARAMETERS = (
+    Setting(
+        "device",
+        "auto",
+        "Where sound goes: auto (the system's default), a PortAudio index or part of a name, null "
+        "(nowhere, in real time) or wav:FILE.",
+        live=True,
+    ),
+    Setting(
+        "prebuffer_chunks", 3, "Chunks collected before an utterance starts.", 1, 64, live=True
+    ),
+    Setting("max_buffer", 30.0, "Seconds of audio held at most.", 1.0, 600.0, live=True),
+    Setting("volume", 1.0, "Linear gain.", 0.0, 1.0, live=True),
+    Setting(
+        "publishers",
+        IN_TURN,
+        "Several publishers at once: each is heard to its end (in_turn), or together (mix).",
+        choices=(IN_TURN, MIX),
+        live=True,
+    ),
+    Setting(
+        "block_frames", 128, "Frames the device asks for at a time; 0: its own choice.", 0, 8192
+    ),
+    Setting(
+        "device_latency",
+        0.0,
+        "Seconds of sound the device holds; 0: as little as it can. More starts later and "
+        "survives a busier machine.",
+        0.0,
+        0.5,
+    ),
+    Setting(
+        "rest_after",
+        30.0,
+        "Seconds of silence after which the device is closed, to save CPU, until the next chunk "
+        "comes; 0: never.",
+        0.0,
+        86_400.0,
+    ),
+    Setting(
+        "warn_underruns",
+        1,
+        "Underruns of an utterance that are a warning; 0: never one.",
+        0,
+        1000,
+        live=True,
+    ),
+    Setting("warn_latency_ms", 300.0, "Latency that is a warning.", 1.0, 60_000.0, live=True),
+    Setting("error_latency_ms", 2000.0, "Latency that is an error.", 1.0, 60_000.0, live=True),
+)

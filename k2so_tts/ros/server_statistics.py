@@ -1,0 +1,79 @@
+"""What `speak_server` counts and measures: one utterance at a time, and over the last hundred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from k2so_tts.metrics import SynthesisStats
+from k2so_tts.ros.diagnostics import RollingMetric, StatusReport
+from k2so_tts.ros.speech_queue import Outcome
+
+
+class ServerStatistics:
+    """The outcomes of goals, and the latency and pace of those that succeeded."""
+
+    def __init__(self) -> None:
+        self.spoken_by = ""
+        """The engine that spoke last; empty: none has."""
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._last: SynthesisStats | None = None
+        self._latency = RollingMetric("perceived_latency_ms", 1000)
+        self._first_chunk = RollingMetric("time_to_first_chunk_ms", 1000)
+        self._real_time_factor = RollingMetric("real_time_factor")
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The perceived latency of the last utterance; None if no player told."""
+        return self._latency.last
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a goal, or a streamed text, that has ended."""
+        self._outcomes[outcome] += 1
+
+    def add(self, stats: SynthesisStats) -> None:
+        """Take in what was measured of an utterance that was spoken to its end."""
+        self._last = stats
+        self._latency.add(stats.perceived_latency_s)
+        self._first_chunk.add(stats.first_chunk_s)
+        self._real_time_factor.add(stats.real_time_factor)
+
+    def values(self) -> dict[str, object]:
+        """The values in the diagnostics, by key."""
+        values: dict[str, object] = {"spoken_by": self.spoken_by}
+        for outcome, count in self._outcomes.items():
+            values[f"goals_{outcome.value}"] = count
+        for metric in (self._latency, self._first_chunk, self._real_time_factor):
+            values.update(metric.values())
+        if self._last is not None:
+            values["duration_s"] = self._last.duration_s
+        return values
+
+    def assess(self, report: StatusReport, settings: Mapping[str, Any]) -> None:
+        """Add a complaint if the last utterance was heard late or made slowly.
+
+        Args:
+            report: what it is added to.
+            settings: the values of the node's parameters, with the limits.
+        """
+        if self._latency.last is not None:
+            remedy = self._remedy(self._latency.last, streaming=settings["streaming"])
+            report.assess_latency(self._latency.last, settings, remedy)
+        factor, limit = self._real_time_factor.last, settings["warn_real_time_factor"]
+        if factor is not None and factor > limit:
+            report.warnings.append(
+                f"the engine took {factor:.2f} s for a second of the last utterance "
+                f"(warn_real_time_factor: {limit:g}), so speech will run dry: choose a faster "
+                "engine or voice"
+            )
+
+    def _remedy(self, latency_ms: float, *, streaming: bool) -> str:
+        """Where the latency of the last utterance comes from, and what to do about it."""
+        engine_ms = self._first_chunk.last or 0.0
+        if engine_ms > latency_ms / 2:
+            remedy = "choose a faster engine or voice" if streaming else "set streaming to true"
+            return f"{engine_ms:.0f} ms of it until the engine's first chunk; {remedy}"
+        return (
+            f"{latency_ms - engine_ms:.0f} ms of it after the first chunk; see buffering_ms and "
+            "device_xruns of audio_player"
+        )

@@ -1,0 +1,1 @@
+"""Tests of what breaks robots: kills, freezes, full disks, dead links, stepped clocks."""

@@ -1,0 +1,1 @@
+"""Tests with hostile input: texts, messages, parameters, files."""

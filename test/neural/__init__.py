@@ -1,0 +1,1 @@
+"""Tests of the neural engines, in an environment that has them."""

@@ -1,0 +1,39 @@
+"""Which modules the nodes have loaded by the time they have spoken with espeak."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from support.imports import HEAVY
+from support.ros import SUCCEEDED, Observer, running
+
+WITNESS = """
+import atexit, os, sys
+from pathlib import Path
+file = Path(os.environ["LOADED_MODULES"]) / str(os.getpid())
+atexit.register(lambda: file.write_text("\\n".join(sys.modules)))
+"""
+"""Makes each Python process write down, at its end, what it has imported."""
+
+
+def test_nodes_that_speak_with_espeak_load_no_heavy_library(
+    observer: Observer, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITNESS)
+    loaded = tmp_path / "loaded"
+    loaded.mkdir()
+    env = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]),
+        "LOADED_MODULES": str(loaded),
+    }
+    with (
+        running("audio_player", env, device="null") as player,
+        running("speak_server", env) as server,
+    ):
+        observer.wait_for_nodes()
+        assert observer.say("Hello.").status == SUCCEEDED
+    for node in (player, server):
+        modules = set((loaded / str(node.pid)).read_text().splitlines())
+        assert "rclpy" in modules
+        assert not modules & HEAVY

@@ -1,0 +1,1 @@
+"""Tests that record and judge what leaves the (virtual) loudspeaker."""

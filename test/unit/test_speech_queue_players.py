@@ -1,0 +1,158 @@
+"""For whom goals are spoken: players, those that report nothing, several of them, and none."""
+
+from __future__ import annotations
+
+import pytest
+from support.scripted_synthesis import Pause, Say
+from support.simulated_robot import SETTINGS, SimulatedRobot, WirePlayer
+
+from k2so_tts.ros.speech_queue import Outcome
+
+
+def test_without_a_player_it_speaks_by_the_clock_and_reports_that_once() -> None:
+    robot = SimulatedRobot()
+    goals = [robot.goal(Say(1000)), robot.goal(Say(1000))]
+    robot.run(0.9)
+    assert goals[0].sent == []
+    robot.finish_all(6)
+    assert [goal.outcome for goal in goals] == [Outcome.SUCCEEDED] * 2
+    assert [name for name, _ in robot.faults] == ["player"]
+    robot.player()
+    robot.goal(Say(300))
+    robot.finish_all(2)
+    assert robot.faults[1:] == [("player", None)]
+
+
+def test_it_waits_for_a_player_that_is_on_its_way() -> None:
+    robot = SimulatedRobot()
+    goal = robot.goal(Say(1000))
+    robot.run(0.5)
+    player = robot.player()
+    robot.run(0.01)
+    assert goal.sent
+    robot.finish_all(2)
+    assert player.heard == [(0, 0)]
+    assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_a_player_that_appears_just_before_the_end_of_an_unheard_goal_does_not_delay_it() -> None:
+    robot = SimulatedRobot()
+    goal = robot.goal(Say(500))
+    robot.run(1.2)
+    robot.player()
+    robot.finish_all(2)
+    assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_a_foreign_player_is_followed_by_the_clock() -> None:
+    robot = SimulatedRobot()
+    robot.player(reports=False)
+    goal = robot.goal(Say(1000))
+    robot.finish_all(2)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert goal.ended_at - goal.sent[0][0] == pytest.approx(1.0, abs=0.01)
+    assert len(goal.feedback) == 10
+    assert robot.faults == []
+
+
+def test_a_foreign_player_hears_a_text_with_a_pause_to_its_end() -> None:
+    robot = SimulatedRobot()
+    robot.player(reports=False)
+    goal = robot.goal(Say(800), Pause(0.2), Say(500))
+    robot.finish_all(4)
+    assert goal.ended_at - goal.sent[0][0] == pytest.approx(1.3, abs=0.01)
+
+
+def test_a_player_that_joins_in_mid_sentence_is_not_followed() -> None:
+    robot = SimulatedRobot()
+    robot.player()
+    goal = robot.goal(Say(4000, pace=0.0))
+    robot.run(0.5)
+    robot.queue.playhead(goal.sent[-1][1], "ahead")
+    assert goal.utterance.progress.confirmed is not None
+    assert goal.utterance.progress.confirmed <= goal.heard_to
+    robot.finish_all(5)
+    assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_of_several_players_another_is_followed_when_the_first_falls_silent() -> None:
+    robot = SimulatedRobot()
+    first = robot.player()
+    robot.player(name="other")
+    goal = robot.goal(Say(4000))
+    robot.run(0.5)
+    first.stop()
+    robot.finish_all(5)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert robot.raised == set()
+
+
+def test_a_player_that_has_not_announced_itself_is_waited_for() -> None:
+    robot = SimulatedRobot()
+    robot.connected.append(WirePlayer(robot))
+    goal = robot.goal(Say(500))
+    robot.run(0.2)
+    assert goal.sent == []
+    robot.queue.player_seen()
+    robot.step()
+    assert goal.sent
+
+
+def test_a_bystander_that_is_discovered_before_the_player_is_not_taken_for_one() -> None:
+    robot = SimulatedRobot(up_for=0.1)
+    robot.player(reports=False)
+    goal = robot.goal(Say(500))
+    robot.run(0.2)
+    assert goal.sent == []
+    player = robot.player()
+    robot.finish_all(3)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert player.heard == [(0, 0)]
+
+
+def test_a_foreign_player_is_waited_for_at_the_start_only() -> None:
+    robot = SimulatedRobot(up_for=0.1)
+    robot.player(reports=False)
+    first = robot.goal(Say(500))
+    robot.finish_all(3)
+    second = robot.goal(Say(500))
+    robot.finish_all(3)
+    waited = [goal.sent[0][0] - goal.utterance.turn_at for goal in (first, second)]
+    assert waited == pytest.approx([SETTINGS.wait_for_player - 0.1, 0.0], abs=0.02)
+    assert robot.raised == set()
+
+
+def test_a_player_whose_subscription_is_not_known_yet_is_waited_for() -> None:
+    robot = SimulatedRobot()
+    robot.player()
+    robot.subscriptions_known = False
+    goal = robot.goal(Say(500))
+    robot.run(0.2)
+    assert goal.sent == []
+    robot.subscriptions_known = True
+    robot.step()
+    assert goal.sent
+
+
+def test_a_player_that_never_subscribes_is_waited_for_only_so_long() -> None:
+    robot = SimulatedRobot()
+    robot.player()
+    robot.subscriptions_known = False
+    goal = robot.goal(Say(500))
+    robot.finish_all(3)
+    assert goal.outcome is Outcome.SUCCEEDED
+    waited = goal.sent[0][0] - goal.utterance.turn_at
+    assert waited == pytest.approx(SETTINGS.wait_for_player, abs=0.05)
+    assert robot.raised == set()
+
+
+def test_a_player_that_appears_too_late_to_have_heard_anything_is_not_expected_to_report() -> None:
+    robot = SimulatedRobot()
+    robot.player(reports=False)
+    goal = robot.goal(Say(500))
+    robot.run(0.1)
+    robot.player().stop()
+    robot.finish_all(3)
+    assert goal.outcome is Outcome.SUCCEEDED
+    assert goal.ended_at - goal.sent[0][0] == pytest.approx(0.5, abs=0.05)
+    assert robot.raised == set()

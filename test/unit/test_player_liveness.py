@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass
 
 import pytest
+from support.player_graph import Graph
 
 from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS, PlayerLiveness, PlayerState
 
 START = 100.0
 PATIENCE = 1.0
 NEWCOMER_SECONDS = 4.0
-
-
-@dataclass
-class Graph:
-    """A graph whose facts a test sets."""
-
-    listeners: int = 0
-    reporting: frozenset[Hashable] = frozenset()
-    subscribed: bool = True
-
-    def subscribers(self) -> int:
-        return self.listeners
-
-    def players(self) -> int:
-        return len(self.reporting)
-
-    def player_ids(self) -> frozenset[Hashable]:
-        return self.reporting
-
-    def players_subscribe(self) -> bool:
-        return self.subscribed
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Conversion between this package's audio and ROS messages, and their QoS profiles.
 
-Importing this module raises `InterfacesMissing` when the `audio_common_msgs` at hand is not the one
+Importing this module raises `InterfacesMissing` when the `audio_common_msgs` installed is not the one
 that has `action/TTS` and `msg/AudioStamped`.
 """
 

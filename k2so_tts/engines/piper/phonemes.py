@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -89,15 +89,19 @@ def runs(phonemes: list[str], most: int = MOST_IDS) -> Iterator[tuple[int, list[
 
 
 def encode(
-    voice: Phonemizer, id_map: dict[str, Sequence[int]], phonemes: list[str]
+    voice: Phonemizer, id_map: Mapping[str, Sequence[int]], phonemes: list[str]
 ) -> tuple[list[int], list[int]]:
-    """The ids of phonemes; and for each phoneme how many ids there are up to its end."""
+    """The ids of phonemes; and for each phoneme how many ids there are up to its end, without the
+    padding that follows: behind a word that is a part of the pause.
+    """
     ids = voice.phonemes_to_ids(phonemes)
     padding = len(id_map.get(_PAD, ()))
     counts = [len(id_map[each]) + padding if each in id_map else 0 for each in phonemes]
-    before = len(id_map.get(_BEGIN, ())) + padding
+    before = len(id_map.get(_BEGIN, ()))
     ends = [before + count for count in accumulate(counts)]
-    if ends and ends[-1] + len(id_map.get(_END, ())) != len(ids):  # it has ids of another kind
+    if ends and ends[-1] + padding + len(id_map.get(_END, ())) != len(
+        ids
+    ):  # it has ids of another kind
         ends = [round(len(ids) * (at + 1) / len(phonemes)) for at in range(len(phonemes))]
     return ids, ends
 

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class Voice:
         config = self._phonemizer.config
         scales = Scales(config.noise_scale, config.length_scale, config.noise_w_scale)
         sizes = self._voice.block_sizes(self._rate, time.monotonic)
-        blocks = []
+        blocks: list[Pcm] = []
         for _, part in runs(phonemes_of(self._phonemizer, text)):
             ids, _ = encode(self._phonemizer, self._id_map, part)
             spoken = self._voice.speak(ids, config.default_speaker_id, scales, sizes)
@@ -119,7 +120,7 @@ class _Words:
     """The ends of the words of a sentence, as they are reached."""
 
     def __init__(self, phonemizer: PiperVoice, sentence: str, phonemes: list[str]) -> None:
-        self._find = lambda: word_ends(phonemizer, sentence, phonemes)
+        self._find = partial(word_ends, phonemizer, sentence, phonemes)
         self._left: list[tuple[int, int]] | None = None
         self._first = 0
         self._phoneme_ends: list[int] = []

@@ -36,7 +36,7 @@ build: setup $(install)/.k2so_tts ## the set-up, then build and install the pack
 setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
 test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && tools/run_tests 6:test/ros,test/engines,test/unit,test/voices 4:test/sound -- $(PYTEST_ARGS)
+	@. ./env.sh && tools/run_tests 4:test/ros,test/engines,test/unit,test/voices 3:test/sound -- $(PYTEST_ARGS)
 
 test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
 	@. ./env.sh && pytest test/unit $(PYTEST_ARGS)
@@ -48,7 +48,7 @@ test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces 
 	@grep -q ' tests="[1-9]' $(build)/k2so_tts/pytest.xml || { echo "colcon test ran no test" >&2; exit 1; }
 
 test-faults: setup-test ## the set-up, then what breaks robots: docs/reference/reliability.md
-	@. ./env.sh && tools/run_tests 4:test/faults,test/hostile -- $(PYTEST_ARGS)
+	@. ./env.sh && tools/run_tests 2:test/faults,test/hostile -- $(PYTEST_ARGS)
 
 demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
 	@. ./env.sh && exec python tools/demo.py

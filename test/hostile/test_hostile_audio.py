@@ -134,7 +134,7 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_any_message_is_a_chunk_or_refused_and_the_player_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -332,18 +332,16 @@ def test_a_server_that_does_not_answer_is_not_waited_for(witness: Witness, domai
     say.setup(node=witness.node)
     with contextlib.closing(SlowServer(domain)) as server:
         witness.wait(say._client.server_is_ready)
-        longest = 0.0
+        statuses = []
 
         def failed() -> bool:
-            nonlocal longest
-            begun = time.monotonic()
             say.tick_once()
-            longest = max(longest, time.monotonic() - begun)
+            statuses.append(say.status)
             return bool(say.status == Status.FAILURE)
 
         witness.wait(failed)
         assert say.feedback_message == "the server does not answer"
-        assert longest < 0.25
+        assert len(statuses) > 2, "a tick waits for nothing"
         server.answer.set()
         witness.wait(lambda: not say.busy)
         say.shutdown()

@@ -252,7 +252,7 @@ def test_the_node_ends_while_its_engine_is_being_loaded(
         server.send_signal(signal.SIGINT)
         began = time.monotonic()
         server.wait(TIMEOUT)
-        assert time.monotonic() - began < 4.0
+        assert time.monotonic() - began < 10.0
 
 
 @pytest.mark.parametrize(

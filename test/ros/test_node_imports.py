@@ -5,15 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from support.imports import HEAVY
 from support.ros import SUCCEEDED, Observer, running
 
-HEAVY = {
-    *("torch", "torchaudio", "TTS", "transformers", "tokenizers", "sentencepiece"),
-    *("onnx", "onnxruntime", "piper"),
-    *("requests", "urllib3", "httpx", "aiohttp", "http.client"),
-    *("matplotlib", "scipy"),
-}
-"""Neural libraries, tokenizers, HTTP clients and others that take long to import."""
 WITNESS = """
 import atexit, os, sys
 from pathlib import Path

@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 from support.ros import (
     ABORTED,
     CANCELED,
+    STOP_SECONDS,
     SUCCEEDED,
     TIMEOUT,
     Observer,
@@ -36,7 +37,6 @@ from k2so_tts.ros.messages import foreign_qos, to_message, to_nanoseconds
 from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
-STOP_SECONDS = 5.0
 HEAP_BYTES = 64 * 2**20
 """What glibc reserves for a heap of threads, at a multiple of it (HEAP_MAX_SIZE in its arena.c)."""
 
@@ -68,6 +68,7 @@ def log_of(observer: Observer, node: str) -> list[str]:
 # Goals
 
 
+@pytest.mark.xdist_group("shared robot of test_nodes")
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -80,11 +81,11 @@ def log_of(observer: Observer, node: str) -> list[str]:
     ],
 )
 def test_a_goal_that_makes_no_sense_is_refused(
-    quiet_robot: Observer, fields: dict[str, Any], named: str
+    shared_robot: Observer, fields: dict[str, Any], named: str
 ) -> None:
-    assert quiet_robot.say("Hello", **fields).accepted is False
-    quiet_robot.wait(lambda: any(named in line for line in log_of(quiet_robot, "speak_server")))
-    assert quiet_robot.say("Hello").status == SUCCEEDED
+    assert shared_robot.say("Hello", **fields).accepted is False
+    shared_robot.wait(lambda: any(named in line for line in log_of(shared_robot, "speak_server")))
+    assert shared_robot.say("Hello").status == SUCCEEDED
 
 
 def test_a_text_that_is_too_long_is_refused(observer: Observer) -> None:
@@ -94,11 +95,13 @@ def test_a_text_that_is_too_long_is_refused(observer: Observer) -> None:
         assert observer.send("x" * 10).accepted is not False
 
 
+@pytest.mark.xdist_group("shared robot of test_nodes")
 @pytest.mark.parametrize("text", ["", "  \n\t ", "\x00\x07\x1b"])
-def test_nothing_to_say_succeeds_at_once(quiet_robot: Observer, text: str) -> None:
-    goal = quiet_robot.say(text)
+def test_nothing_to_say_succeeds_at_once(shared_robot: Observer, text: str) -> None:
+    shared_robot.audio.clear()
+    goal = shared_robot.say(text)
     assert (goal.status, goal.text) == (SUCCEEDED, "")
-    assert not quiet_robot.audio
+    assert not shared_robot.audio
 
 
 def test_volume_and_rate_of_a_goal_are_heard(quiet_robot: Observer) -> None:

@@ -30,6 +30,20 @@ def observer() -> Iterator[Observer]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def shared_robot() -> Iterator[Observer]:
+    """Both nodes, on no sound device, and their observer: for tests that leave no trace in them.
+
+    They live in a domain of their own, as other tests of the module may start nodes meanwhile. Mark
+    the tests with one `xdist_group`, so that one worker runs them all.
+    """
+    with own_domain() as domain, closing(Observer(domain=domain)) as found:
+        env = {"ROS_DOMAIN_ID": str(domain)}
+        with running("audio_player", env, device="null"), running("speak_server", env):
+            found.wait_for_nodes()
+            yield found
+
+
 @pytest.fixture(scope="session")
 def sound_server() -> Iterator[SoundServer]:
     """The session's virtual sound card; PortAudio in this process uses it too.

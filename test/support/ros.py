@@ -47,7 +47,8 @@ SUCCEEDED = GoalStatus.STATUS_SUCCEEDED
 CANCELED = GoalStatus.STATUS_CANCELED
 ABORTED = GoalStatus.STATUS_ABORTED
 TIMEOUT = 30.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 15.0
+"""Seconds a node may take to end; a fraction of one on an idle machine."""
 MOST_DOMAINS = 101
 """Further ones have ports that Linux hands out to anybody (docs.ros.org, "The ROS_DOMAIN_ID")."""
 

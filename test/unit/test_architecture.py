@@ -14,6 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from support.imports import HEAVY
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "k2so_tts"
@@ -31,15 +32,6 @@ FLOORS = (
 """From top to bottom: a module may import from lower floors only, and from its own room."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ROS_ROOMS = ("ros", "bench")
-HEAVY = (
-    "rclpy",
-    *("torch", "torchaudio", "TTS", "transformers", "tokenizers", "sentencepiece"),
-    *("onnx", "onnxruntime", "piper"),
-    *("requests", "urllib3", "httpx", "aiohttp", "http.client"),
-    *("matplotlib", "scipy"),
-)
-"""ROS, neural libraries, tokenizers, HTTP clients and others that take long to import."""
-
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -132,10 +124,11 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     """
     rooms = {"", *FLOOR_OF} - {*ROS_ROOMS, "engines", "text"}
     names = sorted(name for name in NAMES if room_of(name) in rooms)
+    unwanted = {"rclpy", *HEAVY}
     code = (
         "import importlib, sys\n"
         f"for name in {names!r}: importlib.import_module(name)\n"
-        f"print(sorted({set(HEAVY)!r} & set(sys.modules)))\n"
+        f"print(sorted({unwanted!r} & set(sys.modules)))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False

@@ -1,4 +1,4 @@
-"""What the operating system tells about processes, and what it is told: memory, time, signals.
+"""Processes as the operating system sees them: memory, CPU time, descendants, heaps and signals.
 
 Sources: proc(5) for the files in `/proc`, mallopt(3) and malloc_trim(3) for the heaps,
 clock_getcpuclockid(3) for the CPU clocks. Where Linux or glibc is missing nothing fails: memory is

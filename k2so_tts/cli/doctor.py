@@ -35,9 +35,9 @@ _NO_DEVICE = (
 class Check:
     """One thing that is checked.
 
-    `modules` are the Python modules that it stands for: another one that is missing is told by a
-    check of its own. `find` returns what was found, and raises what it likes if that is unusable.
-    Without a `required` one no text can be spoken on this machine.
+    `find` returns what was found, and raises any exception if that is unusable. `modules` are the
+    Python modules it is about; if another one is missing, the check of that one reports it. No text
+    can be spoken on this machine if one of the `required` checks fails.
     """
 
     name: str

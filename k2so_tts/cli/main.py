@@ -66,26 +66,26 @@ def _send() -> int:
 
 
 def _exit_with(program: str, command: Callable[[], int]) -> None:
-    """Exit with the code that a command returns; tell errors that are expected on one line."""
+    """Exit with the code that a command returns; report expected errors on one line."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         code = command()
     except KeyboardInterrupt:
         code = INTERRUPTED
     except ImportError as error:
-        code = _tell(program, explain(error), UNUSABLE)
+        code = _report(program, explain(error), UNUSABLE)
     except (LibraryMissingError, EngineUnavailable) as error:
-        code = _tell(program, str(error), UNUSABLE)
+        code = _report(program, str(error), UNUSABLE)
     except (EngineError, MeasureError, SettingError, OSError) as error:
-        code = _tell(program, str(error), FAILED)
+        code = _report(program, str(error), FAILED)
     except Exception as error:
         if not isinstance(error, _device_error()):
             raise
-        code = _tell(program, str(error), FAILED)
+        code = _report(program, str(error), FAILED)
     sys.exit(code)
 
 
-def _tell(program: str, message: str, code: int) -> int:
+def _report(program: str, message: str, code: int) -> int:
     sys.stderr.write(f"{program}: {message}\n")
     return code
 

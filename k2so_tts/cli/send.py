@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from k2so_tts.cli import arguments
 from k2so_tts.cli.progress import speaking_progress
-from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
+
+if TYPE_CHECKING:
+    from k2so_tts.ros.client import Measured
 
 _SERVER_SECONDS = 5.0
 
@@ -26,7 +29,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Send a goal and wait for its end; 0 when all of the text was spoken, else 1."""
+    """Send a goal and wait for its end; 0 when all of the text was spoken, else 1.
+
+    Raises:
+        ImportError: ROS 2 or its interfaces are missing.
+    """
+    from k2so_tts.ros.client import SpeechRefused
+
     try:
         spoken = _send(arguments.read_text(options), options)
     except (SpeechRefused, TimeoutError) as error:
@@ -39,6 +48,8 @@ def run(options: Namespace) -> int:
 
 
 def _send(text: str, options: Namespace) -> Measured:
+    from k2so_tts.ros.client import SpeechClient, SpeechRefused
+
     with closing(SpeechClient(options.namespace)) as client:
         if not client.wait_for_server(options.wait):
             raise SpeechRefused(

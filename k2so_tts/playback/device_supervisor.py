@@ -25,8 +25,8 @@ class DeviceSupervisor:
     `prepare` is called with the format of a device between the end of the last one and the start of
     it, `render` by the device, and `is_idle` to learn whether nothing is to be played.
 
-    An exception in the thread is logged, and counts as a device that can't be opened: the clock
-    takes over, and the device is tried again.
+    An exception while a device is opened is logged, and counts as a device that can't be opened;
+    any other one in the thread is logged, and the next tick looks at the output again.
     """
 
     def __init__(

@@ -156,7 +156,6 @@ class JitterBuffer:
 
     def _begin(self) -> None:
         self.state = State.PLAYING
-        self.start_early = False
         if self._silent:
             self._silent = False
             self._tail = self._fade = fade_in(self._pieces[0], self._fade_frames)

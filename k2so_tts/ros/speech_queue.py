@@ -140,11 +140,14 @@ class SpeechQueue:
         if not self._liveness.hear_from(player, now) or not self._queue:
             return
         utterance = self._queue[0]
-        frame = utterance.wire.frame_at(stamp_ns)
-        if frame is None or _is_of_earlier_utterance(utterance, frame, now):
+        located = utterance.wire.locate(stamp_ns)
+        if located is None:
+            return
+        span, frame = located
+        if _is_of_earlier_utterance(utterance, frame, now):
             return
         by_clock = self._liveness.follows_clock
-        utterance.confirm(frame, now, lost_frames, by_clock=by_clock)
+        utterance.confirm(span.first, frame, now, lost_frames, by_clock=by_clock)
         at_part_start = utterance.progress.confirmed == utterance.wire.spans[-1].first
         self._liveness.confirm(at_part_start=at_part_start)
         self._delegate.fault("player", None)

@@ -51,6 +51,8 @@ class PlaybackProgress:
     confirmed_at: float = math.nan
     moving: bool = False
     """The playhead has moved with its last report."""
+    part: int = -1
+    """The first frame of the part that the last report was of; -1 if there was none."""
     feedback_to: int = 0
     """Feedback was given for the chunks before this frame."""
     unheard: deque[Chunk] = field(default_factory=deque)
@@ -62,8 +64,11 @@ class PlaybackProgress:
         """How many frames a player has reported as heard."""
         return self.confirmed or 0
 
-    def confirm(self, frame: int, now: float, *, resumed: bool) -> None:
-        """A player reports a frame; `resumed`: the first one of a part, or of all."""
+    def confirm(self, part: int, frame: int, now: float, *, resumed: bool) -> None:
+        """A player reports a frame of the part that begins with frame `part`; `resumed`: it may not
+        have moved, as it is the first report of the latest part.
+        """
+        self.part = part
         self.moving = resumed or frame > self.confirmed_frames
         self.confirmed = max(frame, self.confirmed_frames)
         self.confirmed_at = now
@@ -74,14 +79,13 @@ class PlaybackProgress:
         """A player that counts what it loses reports `frame`, which is in the part that begins with
         frame `part`: it has lost `lost_frames` of that part.
 
-        Such a player reports the first frame that it plays, and its playhead 20 times a second: if
-        its first report is of a later frame, or it is further ahead than time has passed, it has
-        not played what is between.
+        Such a player reports the first frame of each part that it plays, and its playhead 20 times
+        a second: if its first report is of a later frame, or it is further ahead than time has
+        passed, it has not played what is between.
         """
-        reachable = 1.0
-        if self.confirmed is not None:
-            elapsed = now - self.confirmed_at + _SKIP_SECONDS
-            reachable = self.confirmed + elapsed * rate
+        reachable = part + 1.0
+        if part == self.part:
+            reachable = self.confirmed_frames + (now - self.confirmed_at + _SKIP_SECONDS) * rate
         self.losses.skipped |= frame > reachable
         if lost_frames:
             self.losses.frames[part] = lost_frames
@@ -158,21 +162,22 @@ class Utterance:
         confirmed = self.progress.confirmed
         return int(self.position(now, by_clock=by_clock)) if confirmed is None else confirmed
 
-    def confirm(self, frame: int, now: float, lost_frames: int | None, *, by_clock: bool) -> None:
-        """A player reports that `frame` is being heard.
+    def confirm(
+        self, part: int, frame: int, now: float, lost_frames: int | None, *, by_clock: bool
+    ) -> None:
+        """A player reports that `frame`, of the part that begins with frame `part`, is being heard.
 
-        `lost_frames` of the part that it is in were lost before it; None if it does not count them.
-        What was spoken `by_clock`, before the player was there, is not lost.
+        `lost_frames` of that part were lost before it; None if the player does not count them. What
+        was spoken `by_clock`, before the player was there, is not lost.
         """
         progress = self.progress
-        first = progress.confirmed is None
         if lost_frames is not None and not by_clock:
-            part = self.wire.span_of(frame).first
             progress.note_losses(part, frame, lost_frames, now, self.rate)
         if self.heard_first_at is None:
             self.heard_first_at = now - frame / self.rate
-        resumed = first or progress.confirmed_at < self.wire.spans[-1].due_at
-        progress.confirm(frame, now, resumed=resumed)
+        last_began_at = self.wire.spans[-1].due_at
+        resumed = progress.confirmed is None or progress.confirmed_at < last_began_at
+        progress.confirm(part, frame, now, resumed=resumed)
 
     def unheard_from(self, heard: int) -> Iterator[Chunk]:
         """What was sent after the first `heard` frames, in order."""

@@ -59,12 +59,14 @@ class WireTimeline:
         """The frame at which the part of `frame` ends, as far as it was sent."""
         return next((span.first for span in self.spans if span.first > frame), self.sent)
 
-    def frame_at(self, stamp_ns: int) -> int | None:
-        """The frame with this stamp; None if it is not one of those that were sent."""
+    def locate(self, stamp_ns: int) -> tuple[Span, int] | None:
+        """The frame with this stamp, and the part it is in; None if it is not one of those that
+        were sent.
+        """
         for span in reversed(self.spans):
             if stamp_ns >= span.start_ns:
                 frame = span.first + ns_to_frames(stamp_ns - span.start_ns, self.rate)
-                return frame if frame <= self.span_end(span.first) + 1 else None
+                return (span, frame) if frame <= self.span_end(span.first) + 1 else None
         return None
 
     def due_frame(self, now: float) -> float:

@@ -2,7 +2,7 @@
 
 What is heard is judged by a recording of the loudspeaker. The moments come from a seed, which a
 failure names; others are tried with `FAULT_SEED=1 pytest test/faults`, and more or fewer of them
-with `FAULT_ROUNDS`. What each took at the most is logged (`--log-cli-level INFO`).
+with `FAULT_ROUNDS`. What each took at the most is logged (`-n 0 --log-cli-level INFO`).
 """
 
 from __future__ import annotations

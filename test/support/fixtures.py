@@ -34,8 +34,7 @@ def observer() -> Iterator[Observer]:
 def shared_robot() -> Iterator[Observer]:
     """Both nodes, on no sound device, and their observer: for tests that leave no trace in them.
 
-    They live in a domain of their own, as other tests of the module may start nodes meanwhile. Mark
-    the tests with one `xdist_group`, so that one worker runs them all.
+    They live in a domain of their own, as other tests of the module may start nodes meanwhile.
     """
     with own_domain() as domain, closing(Observer(domain=domain)) as found:
         env = {"ROS_DOMAIN_ID": str(domain)}

@@ -19,6 +19,8 @@ RATE = 1000
 CHUNK = 100
 EPOCH_NS = 1_700_000_000_000_000_000
 ROUNDING_NS = 1
+ROUNDING_FRAMES = 2
+"""Stamps are rounded: a gap that is no longer than this may not show."""
 LEAD = 1.0
 SETTINGS = QueueSettings(max_lead=LEAD, engine_timeout=2.0, player_wait=5.0)
 
@@ -79,6 +81,8 @@ class WirePlayer:
         self.counts = counts
         self.loses: frozenset[int] = frozenset()
         """The chunks, by their first frames, that never reach it."""
+        self.loses_beginnings = True
+        """Whether it may lose the first chunk of a part."""
         self.name = name
         self.stopped = False
         self.heard: list[tuple[int, int]] = []
@@ -110,8 +114,8 @@ class WirePlayer:
         self.update()
         if not frames:
             self._cut(stamp_ns, rate)
-        elif first not in self.loses:
-            if not self._tracks or self._tracks[-1].ended:
+        elif not self._loses(first, frames):
+            if not self._is_open:
                 self._tracks.append(Track())
             track = self._tracks[-1]
             if not track.pieces or stamp_ns > track.pieces[-1].stamp_ns:
@@ -121,12 +125,20 @@ class WirePlayer:
                 track.chunks += 1
         self.update()
 
+    @property
+    def _is_open(self) -> bool:
+        return bool(self._tracks) and not self._tracks[-1].ended
+
+    def _loses(self, first: int, frames: int) -> bool:
+        may_lose = self.loses_beginnings or self._is_open
+        return may_lose and first in self.loses and frames > ROUNDING_FRAMES
+
     def _cut(self, stamp_ns: int, rate: int) -> None:
         for track in self._tracks:
             for piece in track.pieces:
                 kept = ns_to_frames(stamp_ns - piece.stamp_ns, rate)
                 piece.frames = min(piece.frames, max(0, kept))
-        if self._tracks and not self._tracks[-1].ended:
+        if self._is_open:
             if self.loses:
                 self._tracks[-1].conceal_until(stamp_ns, rate)
             self._tracks[-1].ended = True
@@ -259,8 +271,8 @@ class SimulatedRobot:
         self.goals: list[Goal] = []
         self.connected: list[WirePlayer] = []
         self.subscriptions_known = True
-        self.all_count = True
-        """Every player so far counts what it loses."""
+        self.had_players: list[WirePlayer] = []
+        """Every player that was ever connected."""
         self.reported: list[tuple[int, str, int | None]] = []
         self.faults: list[tuple[str, str | None]] = []
         self.raised: set[str] = set()
@@ -292,7 +304,7 @@ class SimulatedRobot:
     def player(self, *, reports: bool = True, counts: bool = True, name: str = "") -> WirePlayer:
         """Connect a player that reports its playhead, and counts what it loses, or does not."""
         self.connected.append(WirePlayer(self, reports=reports, counts=counts, name=name))
-        self.all_count &= counts
+        self.had_players.append(self.connected[-1])
         if reports:
             self.queue.player_seen()
         return self.connected[-1]
@@ -356,7 +368,7 @@ class SimulatedRobot:
                 player.heard.append((key, first))
             goal.heard_to = end
             goal.heard_at = self.now
-        if first <= goal.intact_to:
+        if first <= goal.intact_to + ROUNDING_FRAMES:
             goal.intact_to = max(goal.intact_to, end)
 
     # Its delegate
@@ -455,7 +467,8 @@ class SimulatedRobot:
         assert goal.outcome is None, "ended twice"
         goal.outcome, goal.text, goal.reason, goal.ended_at = outcome, text, reason, self.now
         follows_player = utterance.progress.confirmed is not None
-        if follows_player and self.all_count and not goal.by_the_clock:
+        has_one_player = len(self.had_players) == 1 and self.had_players[0].counts
+        if follows_player and has_one_player and not goal.by_the_clock:
             assert len(text) <= len(words(goal.intact_to))
             assert outcome is not Outcome.SUCCEEDED or goal.intact_to == goal.end
         if outcome is Outcome.SUCCEEDED:

@@ -224,7 +224,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPatch) -> None:
+def test_the_clock_takes_over_until_a_lost_device_is_back(
+    fast: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     first, broken, second = Card(), Card(), Card()
     broken.present = False
     first.xruns, second.xruns = 2, 3
@@ -245,6 +248,13 @@ def test_the_clock_takes_over_until_a_lost_device_is_back(fast: pytest.MonkeyPat
     assert desk.output.error is None
     assert desk.output.losses == 1
     assert desk.output.xruns == 5
+    assert [record.getMessage() for record in caplog.records] == [
+        (
+            "device 'card' stopped asking for sound; "
+            "the timeline runs on unheard, and it is tried again"
+        ),
+        "device 'card' is back",
+    ]
     assert {desk.formats[0], desk.formats[1], desk.formats[-1]} == {AudioFormat(44_100, 2)}
 
 
@@ -430,6 +440,20 @@ def test_an_idle_device_is_closed_until_there_is_something_to_play(
         desk.output.close()
     assert desk.output.losses == 0
     assert desk.output.error is None
+
+
+def test_only_a_closed_device_has_to_be_woken(fast: pytest.MonkeyPatch) -> None:
+    card = Card()
+    desk = Desk(card, idle_close=0.01)
+    fast.setattr(supervisor_module, "open_device", desk.open)
+    desk.output.wake()
+    assert not desk.output._changed.is_set()
+    desk.output.start()
+    assert card.closed.wait(TIMEOUT)
+    desk.output.close()
+    desk.output._changed.clear()
+    desk.output.wake()
+    assert desk.output._changed.is_set()
 
 
 def test_a_chunk_that_arrives_while_the_device_closes_opens_it_again(

@@ -146,7 +146,23 @@ def test_it_is_dry_when_it_has_played_all_and_waits_for_more() -> None:
     listening.push(1)
     dry.append(listening.buffer.is_dry)
     assert dry == [False, False, True, False]
-    assert not JitterBuffer(1, FADE, resumed=True).is_dry, "it has not played anything yet"
+
+
+def test_it_is_not_dry_before_a_frame_is_missing() -> None:
+    listening = Listening(depth=1)
+    listening.push(1)
+    listening.render(2)
+    listening.push(1, 1)
+    while listening.buffer.buffered:
+        listening.render(1)
+    dry = [listening.buffer.is_dry]
+    listening.render(1)
+    dry.append(listening.buffer.is_dry)
+    assert dry == [False, True]
+
+
+def test_a_resumed_buffer_is_not_dry_before_it_has_played() -> None:
+    assert not JitterBuffer(1, FADE, resumed=True).is_dry
 
 
 def test_an_end_where_it_ends_anyway_is_no_cut() -> None:

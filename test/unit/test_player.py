@@ -184,6 +184,13 @@ def test_a_pause_keeps_what_is_buffered(bench: SimulatedPlayer) -> None:
     assert bench.heard[0].underruns == 0
 
 
+def test_what_arrives_during_a_pause_is_reported_at_its_start(bench: SimulatedPlayer) -> None:
+    bench.player.paused = True
+    bench.say(ones(3 * CHUNK))
+    bench.hear(CHUNK)
+    assert {stamp for stamp, *_ in bench.playheads} == {START}
+
+
 def test_mute_keeps_the_timeline(bench: SimulatedPlayer) -> None:
     bench.say(ones(20 * CHUNK))
     bench.hear(CHUNK)

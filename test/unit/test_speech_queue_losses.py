@@ -135,6 +135,15 @@ def test_a_lost_beginning_aborts_the_goal() -> None:
     assert goal.reason == "the player skipped a part of it"
 
 
+def test_a_lost_beginning_of_a_later_part_aborts_the_goal() -> None:
+    robot = SimulatedRobot()
+    robot.player().loses = frozenset({500})
+    goal = robot.goal(Say(500), Pause(2), Say(500))
+    robot.finish_all(8)
+    assert (goal.outcome, goal.text) == (Outcome.ABORTED, words(500))
+    assert goal.reason == "the player skipped a part of it"
+
+
 def test_what_nobody_could_hear_at_the_start_is_no_loss() -> None:
     robot = SimulatedRobot()
     goal = robot.goal(Say(5000, pace=0.9))
@@ -169,8 +178,9 @@ def test_a_playhead_between_two_parts_is_of_neither() -> None:
     robot.run(1.5)
     wire = goal.utterance.wire
     first_ns, second_ns = (span.start_ns for span in wire.spans)
-    assert wire.frame_at(first_ns - 1) is None
-    assert wire.frame_at(first_ns + frames_to_ns(400, RATE)) == 400
-    assert wire.frame_at(first_ns + frames_to_ns(402, RATE)) is None
-    assert wire.frame_at(second_ns - 10_000_000) is None
-    assert wire.frame_at(second_ns + frames_to_ns(7, RATE)) == 407
+    first, second = wire.spans
+    assert wire.locate(first_ns - 1) is None
+    assert wire.locate(first_ns + frames_to_ns(400, RATE)) == (first, 400)
+    assert wire.locate(first_ns + frames_to_ns(402, RATE)) is None
+    assert wire.locate(second_ns - 10_000_000) is None
+    assert wire.locate(second_ns + frames_to_ns(7, RATE)) == (second, 407)

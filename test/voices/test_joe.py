@@ -156,7 +156,9 @@ def test_text_after_a_cancelled_one_is_spoken_as_ever(joe: PiperEngine) -> None:
         blocks = joe.synthesise(SENTENCE * 10, joe.default_voice, NORMAL)
         next(blocks)
         blocks.close()  # type: ignore[attr-defined]
-        assert np.array_equal(say(joe, "Hello there."), expected)
+        again = say(joe, "Hello there.")
+        assert len(again) == len(expected)
+        assert np.abs(again.astype(int) - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "!?", "[[ ]]"])

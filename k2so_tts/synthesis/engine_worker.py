@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Protocol
 
-from k2so_tts.engines import EngineError
+from k2so_tts.engines import EngineError, EngineUnavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -154,6 +154,8 @@ def _take_step(job: Job) -> tuple[float | None, EngineError | None]:
         return job.step(), None
     except EngineError as error:
         return None, error
+    except ImportError as error:  # its message says what is missing
+        return None, EngineUnavailable(str(error))
     except Exception as error:
         _logger.debug("engine failed", exc_info=True)
         return None, EngineError(f"{type(error).__name__}: {error}")

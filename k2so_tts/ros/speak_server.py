@@ -319,10 +319,7 @@ class SpeakServer(Node):
     def abandon_engine(self, utterance: Utterance, reason: str) -> bool:
         """Give up an engine that stalled. Whether another one goes on with the utterance."""
         assert utterance.synthesis is not None
-        try:
-            self._voices.supervisor.abandon(utterance.synthesis.engine)
-        except EngineError as error:
-            self.fault("engine", str(error))
+        self._voices.supervisor.abandon(utterance.synthesis.engine)
         return utterance.synthesis.abandon_engine(EngineError(reason))
 
     # Events of the engine supervisor

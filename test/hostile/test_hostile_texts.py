@@ -236,7 +236,7 @@ LANGUAGES = [
 ]
 
 
-def test_a_goal_that_makes_no_sense_is_refused(sandbox: Sandbox) -> None:
+def test_a_goal_with_an_invalid_field_is_refused(sandbox: Sandbox) -> None:
     """With the field, its value and what is allowed, on a line of bounded length."""
     observer = sandbox.observer
     first = len(observer.log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -25,6 +26,13 @@ def client(observer: Observer) -> Iterator[SpeechClient]:
         assert client.wait_for_server(TIMEOUT)
         assert client.wait_for_player(TIMEOUT)
         yield client
+
+
+def test_a_closed_client_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    with closing(SpeechClient()):
+        assert "client" in {thread.name for thread in threading.enumerate()}
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_text_is_spoken_and_measured(client: SpeechClient) -> None:

@@ -74,7 +74,7 @@ def wait_for(observer: Observer, node: str, **values: str) -> dict[str, str]:
     return observer.status(node)
 
 
-def test_every_figure_is_told_with_its_unit_and_its_percentiles(reported: Observer) -> None:
+def test_every_value_is_reported_with_its_unit_and_percentiles(reported: Observer) -> None:
     figures = {
         SERVER: ("perceived_latency_ms", "time_to_first_chunk_ms", "real_time_factor"),
         PLAYER: ("perceived_latency_ms", "buffering_ms"),
@@ -93,7 +93,7 @@ def test_every_figure_is_told_with_its_unit_and_its_percentiles(reported: Observ
 
 
 @pytest.mark.parametrize("node", [SERVER, PLAYER])
-def test_a_latency_above_a_limit_is_said_with_the_limit_and_a_remedy(
+def test_a_latency_above_a_limit_is_reported_with_the_limit_and_a_remedy(
     spoken: Observer, node: str
 ) -> None:
     for parameter, level in (("warn_latency_ms", WARN), ("error_latency_ms", ERROR)):
@@ -103,7 +103,7 @@ def test_a_latency_above_a_limit_is_said_with_the_limit_and_a_remedy(
         assert "see" in message or "lower" in message
 
 
-def test_an_engine_that_is_slow_is_said(spoken: Observer) -> None:
+def test_a_slow_engine_is_reported(spoken: Observer) -> None:
     assert spoken.set_parameter(SERVER, "warn_real_time_factor", 0.001).successful
     message = wait_for(spoken, SERVER, level=WARN)["message"]
     assert "(warn_real_time_factor: 0.001)" in message

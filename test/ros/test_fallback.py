@@ -94,7 +94,9 @@ def test_goals_are_spoken_while_the_engine_is_loaded(observer: Observer, control
         assert float(status(observer)["engine_memory_mib"]) >= 0
 
 
-def test_voices_are_looked_up_when_they_are_there(observer: Observer, control: Control) -> None:
+def test_voices_are_looked_up_once_the_engine_is_loaded(
+    observer: Observer, control: Control
+) -> None:
     control.set("loading")
     with robot(observer, control, voice="brumm", voice_aliases="'low=brumm, odd=hum'"):
         for language in ("", "en", "low", "brumm", "de", "xx-nope"):
@@ -132,7 +134,7 @@ VoiceSelector.voice_for = voice_for
         wait_for(observer, engine_state="ready", goals_waiting="0")
 
 
-def test_a_voice_that_the_engine_has_not_is_told_once_it_is_loaded(
+def test_an_unknown_voice_is_reported_once_the_engine_is_loaded(
     observer: Observer, control: Control
 ) -> None:
     with robot(observer, control, voice="tenor"):
@@ -143,7 +145,7 @@ def test_a_voice_that_the_engine_has_not_is_told_once_it_is_loaded(
         wait_for(observer, engine_state="ready", level="0")
 
 
-def test_a_library_that_is_missing_is_told_and_the_fallback_speaks(
+def test_a_missing_library_is_reported_and_the_fallback_speaks(
     observer: Observer, control: Control
 ) -> None:
     control.set("unavailable", "there is no package hum; get it with 'pip install hum'")
@@ -275,7 +277,7 @@ def test_the_node_ends_while_its_engine_is_being_loaded(
         ),
     ],
 )
-def test_what_can_not_work_stops_the_node(
+def test_an_engine_that_cannot_run_stops_the_node(
     control: Control, parameters: dict[str, str], said: str
 ) -> None:
     control.set("unavailable", "it has no throat")

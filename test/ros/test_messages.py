@@ -65,7 +65,7 @@ def messages(draw: st.DrawFn) -> AudioStamped:
 
 @settings(max_examples=1000, deadline=None)
 @given(messages())
-def test_whatever_arrives_is_sound_or_a_refusal_that_names_a_field(message: AudioStamped) -> None:
+def test_any_message_is_decoded_or_refused_by_a_field(message: AudioStamped) -> None:
     for sample_format in (message.audio.info.format, *FIELDS):
         message.audio.info.format = sample_format
         refused = None
@@ -107,7 +107,7 @@ def test_what_is_sent_is_received(raw: bytes, rate: int, stamp_ns: int, frame_id
 
 
 @pytest.mark.parametrize("past_ns", [0, 1, 10**18, 2**80])
-def test_a_moment_that_no_message_can_hold_is_the_last_one(past_ns: int) -> None:
+def test_a_time_that_no_message_can_hold_becomes_the_latest(past_ns: int) -> None:
     assert to_nanoseconds(to_time(LAST_NS + past_ns)) == LAST_NS
 
 

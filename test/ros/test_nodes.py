@@ -1,4 +1,4 @@
-"""The two nodes as other programs see them: goals, streams, faults, parameters, start and end."""
+"""The two nodes as other programs see them: goals, streams, faults, parameters."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def log_of(observer: Observer, node: str) -> list[str]:
         ({"language": "$(reboot)"}, "language is '$(reboot)'"),
     ],
 )
-def test_a_goal_that_makes_no_sense_is_refused(
+def test_a_goal_with_an_invalid_field_is_refused(
     shared_robot: Observer, fields: dict[str, Any], named: str
 ) -> None:
     assert shared_robot.say("Hello", **fields).accepted is False
@@ -307,7 +307,7 @@ def test_a_dead_engine_process_aborts_the_goal_and_the_next_one_speaks(
     assert quiet_robot.say("Two.").status == SUCCEEDED
 
 
-def test_a_client_that_is_gone_hurts_nobody(quiet_robot: Observer) -> None:
+def test_a_client_that_disappears_affects_no_other(quiet_robot: Observer) -> None:
     with closing(Observer()) as client:
         assert client.client.wait_for_server(TIMEOUT)
         goal = client.send("I am gone before this ends.")
@@ -397,7 +397,7 @@ def test_stop_of_the_player_ends_the_goal_too(quiet_robot: Observer) -> None:
     assert quiet_robot.say("Two.").status == SUCCEEDED
 
 
-def test_a_message_that_contradicts_itself_is_dropped(quiet_robot: Observer) -> None:
+def test_an_inconsistent_message_is_dropped(quiet_robot: Observer) -> None:
     publisher = quiet_robot.node.create_publisher(AudioStamped, "audio", 10)
     quiet_robot.wait(lambda: publisher.get_subscription_count() >= 2)
     good = to_message(1, np.zeros(100, np.int16), 22050, "stranger")
@@ -453,7 +453,7 @@ def test_a_foreign_stream_without_stamps_or_end_is_heard_whole(
         ("audio_player", "device", "wav:/nowhere/x.wav", "device 'wav:/nowhere/x.wav'"),
     ],
 )
-def test_a_parameter_that_makes_no_sense_stops_the_node(
+def test_an_invalid_parameter_stops_the_node(
     program: str, parameter: str, value: Any, said: str
 ) -> None:
     process = start(program, **{parameter: value})
@@ -575,7 +575,7 @@ def endpoint(process: int, kind: int, node: str = "player") -> Any:
         pytest.param(2, [endpoint(0, 2)], [endpoint(0, 3, "deaf")], False, id="nor does it"),
     ],
 )
-def test_who_tells_a_playhead_is_known_to_listen(
+def test_a_player_is_known_to_subscribe(
     heard: int, players: list[Any], listeners: list[Any], expected: bool
 ) -> None:
     assert player_subscribes(bytes([heard]) * 12, players, listeners) == expected

@@ -88,9 +88,7 @@ SERVER = {parameter.name: parameter.default for parameter in server_parameters.P
         ({"voice_aliases": "=de"}, "parameter 'voice_aliases' holds '=de'"),
     ],
 )
-def test_an_engine_or_a_voice_that_is_not_to_be_had_is_named(
-    changes: dict[str, str], message: str
-) -> None:
+def test_an_unknown_engine_or_voice_is_named(changes: dict[str, str], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         VoiceSelector({**SERVER, **changes})
 
@@ -119,12 +117,12 @@ def test_a_goal_is_spoken_in_its_language(language: str, voice: str) -> None:
         voices.close()
 
 
-def test_a_goal_is_spoken_in_the_configured_manner() -> None:
+def test_a_goal_is_spoken_with_the_configured_prosody() -> None:
     voices = VoiceSelector({**SERVER, "rate": 0.5, "pitch": 1.5, "volume": 0.5})
     try:
-        manner = voices.options("de", 1.5, 0.5)
-        assert (manner.voice, manner.volume) == ("de", 0.25)
-        assert (manner.prosody.rate, manner.prosody.pitch) == (0.75, 1.5)
+        options = voices.options("de", 1.5, 0.5)
+        assert (options.voice, options.volume) == ("de", 0.25)
+        assert (options.prosody.rate, options.prosody.pitch) == (0.75, 1.5)
         assert voices.options("", 0.25, 1.0).prosody.rate == server_parameters.RATE[0]
     finally:
         voices.close()

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.toolkit.worker_client import python_environment
 
+__all__ = ["ProgramRunner"]
+
 
 class ProgramRunner:
     """Runs one program at a time, each until it ends. `close`, from any thread, kills it."""

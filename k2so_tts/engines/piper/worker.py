@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 _MOST_VOICES = 2
 """In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
-_SAMPLE_TEXT = "1 2 3 4 5"
+_SAMPLE_TEXT = "1 2 3 4 5 6 7 8 9 10"
 """Can be spoken in every language, and is measured to know how loud a voice is."""
 _LOUDNESS = "loudness.json"
 

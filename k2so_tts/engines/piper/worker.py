@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 _MOST_VOICES = 2
 """In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
-_SAMPLE_TEXT = "1 2 3 4 5"
+_SAMPLE_TEXT = "1 2 3 4 5 6 7 8 9 10"
 """Can be spoken in every language, and is measured to know how loud a voice is."""
 _LOUDNESS = "loudness.json"
 
@@ -163,14 +163,14 @@ class _Voices:
 
     def of(self, request: Mapping[str, Any]) -> Voice:
         """The voice that a request is for. Raises what is wrong with it."""
-        path = request["voice"]
-        voice = self._open.pop(path, None)
+        parts = request["parts"]
+        voice = self._open.pop(parts, None)
         if voice is None:
             while len(self._open) >= _MOST_VOICES:
                 del self._open[next(iter(self._open))]
                 give_back_memory()
-            voice = Voice(Path(path), Path(request["parts"]), self._threads)
-        self._open[path] = voice
+            voice = Voice(Path(request["voice"]), Path(parts), self._threads)
+        self._open[parts] = voice
         return voice
 
 

@@ -25,7 +25,8 @@ def test_a_player_that_dies_aborts_the_goal_within_a_second(reports: bool, after
     assert goal.outcome is Outcome.ABORTED
     assert len(goal.text) <= len(words(int(RATE * after)))
     assert goal.reason == "the player was lost"
-    assert robot.raised == {"player"}
+    message = "the player is lost: it does not report its playhead any more"
+    assert robot.faults == [("player", message)]
 
 
 @pytest.mark.parametrize("frames", [1000, 8000])

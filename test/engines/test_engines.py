@@ -40,7 +40,7 @@ def test_espeak_is_installed_as_an_engine() -> None:
     assert isinstance(create_engine("espeak"), EspeakEngine)
 
 
-def test_an_engine_that_nobody_installed_is_unavailable() -> None:
+def test_an_engine_that_is_not_installed_is_unavailable() -> None:
     with pytest.raises(EngineUnavailable, match=r"no engine 'nope'; installed: .*espeak"):
         create_engine("nope")
 
@@ -144,9 +144,7 @@ def test_an_engine_without_options_is_called_without_arguments() -> None:
         ("plain", {"pitch": 1.0}, "engine 'plain' has no option 'pitch'; allowed: none"),
     ],
 )
-def test_an_option_that_makes_no_sense_is_named(
-    name: str, given: dict[str, Any], message: str
-) -> None:
+def test_an_invalid_option_is_named(name: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         create_engine(name, given)
 

@@ -24,6 +24,7 @@ def test_a_player_that_dies_aborts_the_goal_within_a_second(reports: bool, after
     robot.run(1.0)
     assert goal.outcome is Outcome.ABORTED
     assert len(goal.text) <= len(words(int(RATE * after)))
+    assert goal.reason == "the player was lost"
     assert robot.raised == {"player"}
 
 

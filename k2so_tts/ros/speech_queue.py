@@ -137,6 +137,7 @@ class SpeechQueue:
         not count them.
         """
         now = self._clock()
+        self._note_suspension(now)
         if not self._liveness.hear_from(player, now) or not self._queue:
             return
         utterance = self._queue[0]
@@ -157,11 +158,17 @@ class SpeechQueue:
 
         Returns when to step again at the latest (s, of the clock); inf if there is no need to.
         """
-        now = self._clock()
-        if now > self._due + _SUSPENDED_SECONDS:
-            self._liveness.excuse_silence(now)
+        self._note_suspension(self._clock())
         self._due = self._step()
         return self._due
+
+    def _note_suspension(self, now: float) -> None:
+        """Notice that the process was suspended, and that reports may be missing therefore."""
+        if now > self._due + _SUSPENDED_SECONDS:
+            self._due = math.inf
+            self._liveness.excuse_silence(now)
+            if self._queue:
+                self._queue[0].progress.reports_missed = True
 
     def _step(self) -> float:
         while self._queue:

@@ -181,5 +181,6 @@ def _serve(node: _Node, requests: _EndRequests) -> str | None:
     executor.shutdown(_JOIN_SECONDS)
     thread.join(_JOIN_SECONDS)
     node.destroy_node()
-    rclpy.shutdown()
+    # Uninstalling handlers that were never installed, rclpy would restore the default for a moment.
+    rclpy.shutdown(uninstall_handlers=False)
     return broken

@@ -150,7 +150,7 @@ def test_a_fallback_that_hangs_is_made_anew(supervisor: EngineSupervisor) -> Non
 def test_what_is_asked_of_an_engine_is_asked_once_it_is_there(control: Control) -> None:
     asked = threading.Event()
 
-    def refuse(engine: Engine) -> None:
+    def refuse(engine: Engine, _: Engine | None) -> None:
         assert engine.voices()
         asked.set()
         raise SettingError("parameter 'voice' names 'tenor'")

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,8 +21,10 @@ from k2so_tts.engines import EngineError, EngineUnavailable, Prosody, UnknownVoi
 from k2so_tts.engines.piper.prepared import PreparedVoice, is_temporary, prepare
 from k2so_tts.engines.piper.units import units
 from k2so_tts.engines.piper.voices import (
+    MODULES,
     Catalogue,
     VoiceFile,
+    has_voice,
     installed_voices,
     named_voices,
     voices_directory,
@@ -84,6 +86,13 @@ class PiperEngine:
             env=python_environment(),
         )
 
+    @staticmethod
+    def is_at_hand(options: Mapping[str, Any], voice: str) -> bool:
+        """Whether `auto` may stand for this engine: its libraries are installed, none of which is
+        imported to find out, and there is a voice that `find_voice` finds (empty: any voice).
+        """
+        return has_voice(str(options.get("voice", "")), voice)
+
     def load(self) -> None:
         """Find the voices, start the process, and open the default voice. A voice that is used for
         the first time is prepared, which takes seconds.
@@ -91,7 +100,7 @@ class PiperEngine:
         Raises:
             EngineUnavailable: piper or a voice is missing, or a voice can't be used.
         """
-        require("piper", ("piper", "onnx", "onnxruntime"), _INSTALL)
+        require("piper", MODULES, _INSTALL)
         self._find_voices()
         self._process.start()
         try:

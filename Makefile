@@ -43,7 +43,7 @@ test-unit: build $(venv)/.test ## the set-up, then the tests that need neither R
 
 test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces run it: the unit tests
 	@rm -f $(build)/k2so_tts/pytest.xml
-	@. ./env.sh && colcon --log-base $(log)/colcon test --base-paths . --return-code-on-test-failure \
+	@. ./env.sh && PYTHONDONTWRITEBYTECODE=1 colcon --log-base $(log)/colcon test --base-paths . --return-code-on-test-failure \
 	    --build-base $(build) --install-base $(install) --event-handlers console_direct+
 	@grep -q ' tests="[1-9]' $(build)/k2so_tts/pytest.xml || { echo "colcon test ran no test" >&2; exit 1; }
 

@@ -43,7 +43,7 @@ _REMEMBERED = 128
 
 
 class AudioPlayer(Node):
-    """Plays speech and tells when it is heard.
+    """Plays speech and reports when it is heard.
 
     Publishers:
         playhead (sensor_msgs/TimeReference): `time_ref` is the stamp of the frame that leaves the
@@ -107,7 +107,7 @@ class AudioPlayer(Node):
         self._player.close()
 
     def _subscribe(self) -> None:
-        """Subscribe to `audio`, before any publisher tells others that a player is there."""
+        """Subscribe to `audio`, before any publisher announces the player."""
         self.create_subscription(
             AudioStamped,
             "audio",

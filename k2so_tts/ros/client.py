@@ -74,7 +74,7 @@ class Measured:
 
     @property
     def first_frame_s(self) -> float | None:
-        """When the first frame left the player's device; None if no player told."""
+        """When the first frame left the player's device; None if no player reported it."""
         return self.heard[0][0] if self.heard else None
 
 
@@ -88,7 +88,7 @@ def ask(executor: Executor, send: Callable[[], _Answer]) -> _Answer:
 
     Raises:
         Exception: what `send` raises.
-        TimeoutError: nobody spins the executor.
+        TimeoutError: the executor does not spin.
     """
     answer: concurrent.futures.Future[_Answer] = concurrent.futures.Future()
 
@@ -236,6 +236,10 @@ class SpeechClient:
         """
         progress = self._progress = _Progress(on_heard, cancel_after)
         goal = TTS.Goal(text=text, language=language, volume=volume, rate=rate)
+        return self._speak(goal, progress, timeout)
+
+    def _speak(self, goal: Any, progress: _Progress, timeout: float) -> Measured:
+        """Send a goal and wait for its result. Raises as `say` does."""
         handle = self._ask(lambda: self._send(goal, progress), timeout)
         accepted_s = time.monotonic() - progress.sent_at
         if not handle.accepted:

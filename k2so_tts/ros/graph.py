@@ -14,10 +14,10 @@ _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 
 
 def participant_of(info: Mapping[str, Any]) -> bytes:
-    """The DDS participant (process) that sent a message; empty where ROS does not tell it.
+    """The DDS participant (process) that sent a message; empty where rclpy does not report it.
 
-    rclpy tells the publisher's GID since Kilted. Other than a node's name it tells a process that
-    was restarted from the one that was killed, which stays in the graph for a while.
+    rclpy reports the publisher's GID since Kilted. Unlike a node's name it distinguishes a process
+    that was restarted from the one that was killed, which stays in the graph for a while.
 
     Args:
         info: the message info that rclpy passes to a subscription's callback.

@@ -1,7 +1,7 @@
 """Conversion between this package's audio and ROS messages, and their QoS profiles.
 
-Importing this module raises `InterfacesMissing` when the `audio_common_msgs` at hand is not the one
-that has `action/TTS` and `msg/AudioStamped`.
+Importing this module raises `InterfacesMissing` when the installed `audio_common_msgs` is not the
+one that has `action/TTS` and `msg/AudioStamped`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class ServerStatistics:
 
     @property
     def latency_ms(self) -> float | None:
-        """The perceived latency of the last utterance; None if no player told."""
+        """The perceived latency of the last utterance; None if no player reported it."""
         return self._latency.last
 
     def count(self, outcome: Outcome) -> None:

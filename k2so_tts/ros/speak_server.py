@@ -60,7 +60,7 @@ class SpeakServer(Node):
 
     Subscriptions:
         playhead (sensor_msgs/TimeReference): which frame a player plays, and when.
-        is_speaking (std_msgs/Bool): tells that a player is there.
+        is_speaking (std_msgs/Bool): announces a player.
         say_stream (std_msgs/String): pieces of a text that is still being written; an empty one
             ends it.
 

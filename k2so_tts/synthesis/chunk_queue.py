@@ -52,7 +52,6 @@ class ChunkQueue:
         self.generation = 0
         """What a write has to carry to count."""
         self.cancelled = False
-        self._chunk_frames = chunk_frames
         self._ahead = max(chunk_frames, ahead)
         self._whole = whole
         self._on_change = on_change

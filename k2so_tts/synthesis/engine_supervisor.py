@@ -30,7 +30,7 @@ LOADING, READY, FAILED = "loading", "ready", "failed"
 
 _CLOSE_SECONDS = 2.0
 _MAX_FAILURES = 2
-"""As many utterances in a row that an engine fails in, and it is made and loaded anew."""
+"""An engine that fails in so many utterances in a row is replaced by a new one."""
 
 
 class EngineSupervisor:
@@ -74,6 +74,7 @@ class EngineSupervisor:
         self._on_ready = on_ready
         self._counting = threading.Lock()
         self._failures = 0
+        self._is_reported = False
         self._primary = EngineSlot(
             spec, self._load_primary, on_loaded=self._on_loaded, on_failure=self._note_fault
         )
@@ -165,10 +166,9 @@ class EngineSupervisor:
         loaded.abandon()  # with a fallback `fail_over` replaces it, once the failure is known
 
     def spoke(self, loaded: LoadedEngine) -> None:
-        """Note that an utterance was spoken to its end."""
+        """Note that `loaded` has spoken an utterance to its end."""
         if loaded is self._primary.loaded:
-            self._failures = 0
-            self.fault = None
+            self._is_well()
 
     def close(self) -> None:
         """End the engines, and loading them. An engine that hangs is left behind after 2 s."""
@@ -195,14 +195,18 @@ class EngineSupervisor:
             self.fallback_utterances += 1
 
     def _note_fault(self, fault: Exception) -> None:
-        is_new = self.fault is None
         self.fault = fault
-        if is_new:
+        if not self._is_reported:
+            self._is_reported = True
             self._on_fault(describe(fault))
 
-    def _on_loaded(self) -> None:
+    def _is_well(self) -> None:
         self._failures = 0
         self.fault = None
+        self._is_reported = False
+
+    def _on_loaded(self) -> None:
+        self._is_well()
         self._on_ready(self.load_seconds)
 
     def _load_primary(self, engine: Engine) -> LoadedEngine:

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Protocol
 
-from k2so_tts.engines import EngineError
+from k2so_tts.engines import EngineError, EngineUnavailable
 
 _logger = logging.getLogger(__name__)
 
@@ -82,10 +82,13 @@ class EngineWorker:
         with self._changed:
             self._closed = error
             waiting = [job for job in self._due if job is not self._running]
-            self._due.clear()
             self._changed.notify_all()
         for job in waiting:
             self._fail(job, error)
+        with self._changed:
+            for job in waiting:
+                self._due.pop(job, None)
+            self._changed.notify_all()
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread to end after `close`. False if it has not after `timeout` seconds."""
@@ -111,16 +114,18 @@ class EngineWorker:
             return False
         seconds, failure = _take_step(job)
         with self._changed:
-            self._running = None
-            if seconds is None:
-                self._due.pop(job, None)
-            elif self._closed is not None:
+            if failure is None and seconds is not None:
+                if self._closed is None:
+                    self._due[job] = min(self._due[job], time.monotonic() + seconds)
+                    self._running = None
+                    return True
                 failure = self._closed
-            else:
-                self._due[job] = min(self._due[job], time.monotonic() + seconds)
-            self._changed.notify_all()
         if failure is not None:
             self._fail(job, failure)
+        with self._changed:
+            self._running = None
+            self._due.pop(job, None)
+            self._changed.notify_all()
         return True
 
     def _next_job(self) -> Job | None:
@@ -149,6 +154,8 @@ def _take_step(job: Job) -> tuple[float | None, EngineError | None]:
         return job.step(), None
     except EngineError as error:
         return None, error
+    except ImportError as error:  # its message says what is missing
+        return None, EngineUnavailable(str(error))
     except Exception as error:
         _logger.debug("engine failed", exc_info=True)
         return None, EngineError(f"{type(error).__name__}: {error}")

@@ -18,8 +18,8 @@ class LoadedEngine:
     being loaded: utterances wait in its worker until it is closed, and `engine` is the one that is
     being replaced, of which voices and sample rate are known.
 
-    Whoever makes one closes it. One that is forgotten takes the thread of its worker with it, but
-    its engine stays as it is.
+    Its owner closes it. One that is garbage collected ends the thread of its worker, but does not
+    close its engine.
     """
 
     def __init__(

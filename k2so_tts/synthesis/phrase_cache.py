@@ -282,9 +282,9 @@ def _unpack(sound: bytes) -> Phrase:
     """Raises ValueError."""
     head, _, pcm = sound.partition(b"\n")
     try:
-        told = json.loads(head)
-        rate, crc = int(told["rate"]), told["crc"]
-        marks = tuple((int(frame), int(end)) for frame, end in told["marks"])
+        described = json.loads(head)
+        rate, crc = int(described["rate"]), described["crc"]
+        marks = tuple((int(frame), int(end)) for frame, end in described["marks"])
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a phrase: {error!r}") from error
     if rate <= 0 or zlib.crc32(pcm) != crc:

@@ -46,7 +46,8 @@ class Synthesis:
 
     The work begins with `start`, in the worker's thread of the engine; `cancel` returns at once.
     `on_change` is called in any thread, and must not block, whenever `take` has something new, more
-    text has come, or the work ends. Without `streaming` no chunk can be taken before all are made.
+    text has come, another engine goes on, or the work ends. Without `streaming` no chunk can be
+    taken before all are made.
 
     When an engine fails, the one that `fail_over` names goes on after the words that are spoken
     already, at the same `rate` (Hz). If it names none, `error` says what went wrong.
@@ -159,7 +160,7 @@ class Synthesis:
         deadline = time.monotonic() + timeout
         return all(
             job.loaded.worker.wait_for(job, max(0.0, deadline - time.monotonic()))
-            for job in tuple(self._jobs)
+            for job in self._jobs  # which grows when one fails over, before that one is left
         )
 
     def _submit(self, job: SynthesisJob) -> None:
@@ -188,6 +189,7 @@ class Synthesis:
                 self._done.set()
         if following is not None:
             self._submit(following)
+            self._state.on_change()  # it may not be starved any more
             return
         self._chunks.end()
         if error is None:

@@ -93,7 +93,7 @@ def test_an_engine_that_can_not_be_loaded_is_tried_again(
     assert len(faults) == 1
 
 
-def test_an_engine_that_fails_once_is_asked_again_and_after_twice_made_anew(
+def test_an_engine_is_replaced_when_it_fails_twice_in_a_row(
     supervisor: EngineSupervisor, control: Control, faults: list[str]
 ) -> None:
     control.clear("loading")
@@ -121,7 +121,7 @@ def test_an_engine_that_fails_once_is_asked_again_and_after_twice_made_anew(
     assert control.log.count("close") == 1
 
 
-def test_an_engine_that_hangs_is_made_anew_at_once(
+def test_an_engine_that_hangs_is_replaced_at_once(
     supervisor: EngineSupervisor, control: Control
 ) -> None:
     control.clear("loading")
@@ -135,7 +135,7 @@ def test_an_engine_that_hangs_is_made_anew_at_once(
     assert supervisor.begin().name == "fallible"
 
 
-def test_a_fallback_that_hangs_is_made_anew(supervisor: EngineSupervisor) -> None:
+def test_a_fallback_that_hangs_is_replaced(supervisor: EngineSupervisor) -> None:
     fallback = supervisor.begin()
     supervisor.abandon(fallback)
     supervisor.abandon(fallback)
@@ -147,7 +147,7 @@ def test_a_fallback_that_hangs_is_made_anew(supervisor: EngineSupervisor) -> Non
     assert list(stream_pcm(Synthesis(supervisor.begin(), "Hello.", SynthesisOptions("en-us"))))
 
 
-def test_what_is_asked_of_an_engine_is_asked_once_it_is_there(control: Control) -> None:
+def test_an_engine_can_be_rejected_once_it_is_loaded(control: Control) -> None:
     asked = threading.Event()
 
     def refuse(engine: Engine, _: Engine | None) -> None:
@@ -231,7 +231,9 @@ def test_without_a_fallback_utterances_wait_for_an_engine_that_is_loaded_again(
 def test_without_a_fallback_utterances_fail_while_the_engine_can_not_be_loaded(
     alone: EngineSupervisor, control: Control, faults: list[str]
 ) -> None:
-    alone.abandon(alone.begin())
+    lost = alone.begin()
+    alone.abandon(lost)
+    assert alone.fail_over(lost, EngineError("it hangs")) is None
     waiting = utterance(alone)
     control.set("unavailable", "it has no throat")
     control.clear("loading")
@@ -250,7 +252,7 @@ def test_without_a_fallback_utterances_fail_while_the_engine_can_not_be_loaded(
     assert well.error is None
 
 
-def test_what_can_never_work_is_told_at_once(control: Control) -> None:
+def test_configuration_errors_are_raised_at_once(control: Control) -> None:
     with pytest.raises(SettingError, match="has no option 'colour'"):
         EngineSupervisor(EngineSpec("fallible", {"colour": 1}), EngineSpec("espeak"))
     control.set("unavailable", "it has no throat")

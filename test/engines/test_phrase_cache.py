@@ -63,12 +63,12 @@ def is_same(one: Phrase | None, other: Phrase) -> bool:
 
 
 def spoken(
-    control: Control, manner: SynthesisOptions, phrases: PhraseCache, text: str = TEXT
+    control: Control, options: SynthesisOptions, phrases: PhraseCache, text: str = TEXT
 ) -> Pcm:
     """What is heard of it."""
     engine = FallibleEngine(control.folder)
-    talker = LoadedEngine(engine, "fallible", phrases=phrases, fingerprint="an engine")
-    return np.concatenate(list(stream_pcm(Synthesis(talker, text, manner))))
+    loaded = LoadedEngine(engine, "fallible", phrases=phrases, fingerprint="an engine")
+    return np.concatenate(list(stream_pcm(Synthesis(loaded, text, options))))
 
 
 def texts(control: Control) -> list[str]:
@@ -115,7 +115,7 @@ def test_said_again_it_is_not_made_again_and_sounds_the_same(
 
 
 @pytest.mark.parametrize(
-    "manner",
+    "options",
     [
         SynthesisOptions("brumm"),
         SynthesisOptions("hum", Prosody(rate=1.1)),
@@ -124,19 +124,19 @@ def test_said_again_it_is_not_made_again_and_sounds_the_same(
     ],
 )
 def test_what_would_sound_different_is_made(
-    control: Control, phrases: PhraseCache, manner: SynthesisOptions
+    control: Control, phrases: PhraseCache, options: SynthesisOptions
 ) -> None:
     spoken(control, SynthesisOptions("hum"), phrases)
-    spoken(control, manner, phrases)
+    spoken(control, options, phrases)
     assert (phrases.hits, phrases.misses) == (0, 2)
     assert phrases.kept()[0] == 2
 
 
 def test_words_end_where_they_did(control: Control, phrases: PhraseCache) -> None:
-    talker = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
+    loaded = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
     heard = []
     for _ in range(2):
-        synthesis = Synthesis(talker, TEXT, SynthesisOptions("hum"))
+        synthesis = Synthesis(loaded, TEXT, SynthesisOptions("hum"))
         frames = sum(len(pcm) for pcm in stream_pcm(synthesis))
         heard.append([synthesis.heard_text(frame) for frame in range(0, frames, 500)])
     assert phrases.hits == 1
@@ -146,12 +146,12 @@ def test_words_end_where_they_did(control: Control, phrases: PhraseCache) -> Non
 def test_a_text_that_was_cut_off_or_failed_is_not_kept(
     control: Control, phrases: PhraseCache
 ) -> None:
-    talker = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
-    cut = Synthesis(talker, TEXT * 5, SynthesisOptions("hum"), ahead_seconds=1.0)
+    loaded = LoadedEngine(FallibleEngine(control.folder), phrases=phrases)
+    cut = Synthesis(loaded, TEXT * 5, SynthesisOptions("hum"), ahead_seconds=1.0)
     with closing(stream_pcm(cut)) as chunks:
         next(chunks)
     control.set("fault", "raise:again")
-    failing = Synthesis(talker, TEXT, SynthesisOptions("hum"))
+    failing = Synthesis(loaded, TEXT, SynthesisOptions("hum"))
     failing.start()
     assert failing.join(TIMEOUT)
     assert failing.error is not None
@@ -223,7 +223,7 @@ def change_the_sound(path: Path) -> None:
         change_the_sound,
     ],
 )
-def test_a_damaged_file_is_told_once_and_made_again(
+def test_a_damaged_file_is_reported_once_and_made_again(
     phrases: PhraseCache, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     phrases.put("a", phrase())
@@ -332,10 +332,10 @@ def test_a_full_disk_takes_nothing_from_what_was_kept(phrases: PhraseCache) -> N
         "p = PhraseCache()\n"
         "p.put('b', Phrase(24000, np.ones(2**20, np.int16), ())); print(p.fault)\n"
     )
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", write], capture_output=True, text=True, timeout=TIMEOUT, check=True
     )
-    assert "phrases can't be kept" in told.stdout
+    assert "phrases can't be kept" in output.stdout
     assert is_same(phrases.get("a"), phrase())
     assert phrases.get("b") is None
     assert phrases.fault is None

@@ -20,7 +20,7 @@ from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import FailOver, Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.text.stream import TextStream
 
-MANNER = SynthesisOptions("en-us")
+OPTIONS = SynthesisOptions("en-us")
 TEXT = "The quick brown fox jumps over the lazy dog, again and again. " * 8
 PATIENCE = 10.0
 SOON = 5.0
@@ -137,14 +137,14 @@ def test_voice_and_prosody_reach_the_engine() -> None:
 
 def test_nothing_but_space_is_not_given_to_the_engine() -> None:
     engine = ScriptedEngine()
-    assert spoken(Synthesis(LoadedEngine(engine), " \n ", MANNER)) == []
+    assert spoken(Synthesis(LoadedEngine(engine), " \n ", OPTIONS)) == []
     assert engine.asked == []
 
 
 def test_an_endless_text_is_made_no_further_than_ahead() -> None:
     engine = ScriptedEngine(endless=True)
     synthesis = Synthesis(
-        LoadedEngine(engine), "on and on", MANNER, chunk_frames=100, ahead_seconds=5.0
+        LoadedEngine(engine), "on and on", OPTIONS, chunk_frames=100, ahead_seconds=5.0
     )
     most = 5000 + 100 + 1000  # ahead, a chunk more, and the block it was cut from
     synthesis.start()
@@ -164,7 +164,7 @@ def test_an_endless_text_is_made_no_further_than_ahead() -> None:
 
 def test_cancel_returns_at_once_however_deep_the_engine_is() -> None:
     engine = ScriptedEngine(gate=threading.Event())
-    synthesis = Synthesis(LoadedEngine(engine), "deep", MANNER, chunk_frames=100)
+    synthesis = Synthesis(LoadedEngine(engine), "deep", OPTIONS, chunk_frames=100)
     synthesis.start()
     next_chunk(synthesis)
     synthesis.cancel()
@@ -180,7 +180,7 @@ def test_cancel_ends_one_that_waits_for_the_engine_at_once() -> None:
     engine = ScriptedEngine(gate=threading.Event())
     assert engine.gate is not None
     loaded = LoadedEngine(engine)
-    speaking, waiting = (Synthesis(loaded, text, MANNER, chunk_frames=100) for text in "ab")
+    speaking, waiting = (Synthesis(loaded, text, OPTIONS, chunk_frames=100) for text in "ab")
     speaking.start()
     next_chunk(speaking)
     waiting.start()
@@ -238,8 +238,8 @@ def test_an_engine_speaks_one_text_at_a_time_in_the_order_in_which_they_came(
     engine = SoloEngine(streams)
     loaded = LoadedEngine(engine)
     texts = [f"This is text {number}. It has two sentences." for number in range(4)]
-    manner = SynthesisOptions("any", segmentation="sentence")
-    all_of_them = [Synthesis(loaded, text, manner) for text in texts]
+    options = SynthesisOptions("any", segmentation="sentence")
+    all_of_them = [Synthesis(loaded, text, options) for text in texts]
     for synthesis in all_of_them:
         synthesis.start()
     for synthesis in all_of_them:
@@ -270,8 +270,8 @@ def test_an_earlier_text_goes_first_whenever_it_can_go_on() -> None:
     engine = Reader()
     loaded = LoadedEngine(engine)
     stream = TextStream(PATIENCE)
-    manner = SynthesisOptions("any", segmentation="sentence")
-    first = Synthesis(loaded, stream, manner)
+    options = SynthesisOptions("any", segmentation="sentence")
+    first = Synthesis(loaded, stream, options)
     first.start()
     while not first.starved:
         first.wait(0.001)
@@ -283,7 +283,7 @@ def test_an_earlier_text_goes_first_whenever_it_can_go_on() -> None:
             assert gate.wait(SOON)
 
     engine.on_text = feed_in_between
-    later = Synthesis(loaded, "Later one. " + "Much, much later one is this. " * 3, manner)
+    later = Synthesis(loaded, "Later one. " + "Much, much later one is this. " * 3, options)
     later.start()
     assert at_the_gate.wait(SOON)
     stream.feed("Sooner than that. ")
@@ -299,20 +299,20 @@ def test_the_thread_of_an_engine_ends_with_it() -> None:
     engine = ScriptedEngine(endless=True)
     loaded = LoadedEngine(engine, "scripted")
     assert "engine scripted" not in {thread.name for thread in threading.enumerate()}
-    synthesis = Synthesis(loaded, "text", MANNER, chunk_frames=100, ahead_seconds=1.0)
+    synthesis = Synthesis(loaded, "text", OPTIONS, chunk_frames=100, ahead_seconds=1.0)
     synthesis.start()
     next_chunk(synthesis)
     assert "engine scripted" in {thread.name for thread in threading.enumerate()}
     synthesis.cancel()
     assert loaded.close(SOON)
     assert "engine scripted" not in {thread.name for thread in threading.enumerate()}
-    after = Synthesis(loaded, "text", MANNER)
+    after = Synthesis(loaded, "text", OPTIONS)
     assert spoken(after) == []
     assert str(after.error) == "engine 'scripted' was closed"
 
 
 def test_a_forgotten_engine_leaves_no_thread() -> None:
-    spoken(Synthesis(LoadedEngine(ScriptedEngine(), "forgotten"), "text", MANNER))
+    spoken(Synthesis(LoadedEngine(ScriptedEngine(), "forgotten"), "text", OPTIONS))
     gc.collect()
     deadline = time.monotonic() + SOON
     while "engine forgotten" in {thread.name for thread in threading.enumerate()}:
@@ -324,12 +324,12 @@ def test_a_forgotten_engine_leaves_no_thread() -> None:
     ("error", "message"),
     [(EngineError("it broke"), "it broke"), (ZeroDivisionError("oh"), "ZeroDivisionError: oh")],
 )
-def test_an_error_of_the_engine_is_told(error: Exception, message: str) -> None:
+def test_an_engine_error_is_reported(error: Exception, message: str) -> None:
     changes: list[None] = []
     synthesis = Synthesis(
         LoadedEngine(ScriptedEngine(error=error)),
         "text",
-        MANNER,
+        OPTIONS,
         chunk_frames=300,
         on_change=lambda: changes.append(None),
     )
@@ -341,10 +341,10 @@ def test_an_error_of_the_engine_is_told(error: Exception, message: str) -> None:
     assert synthesis.heard_text(1000) == ""
 
 
-def test_the_time_that_making_took_is_measured() -> None:
+def test_the_time_that_the_engine_took_is_measured() -> None:
     engine = ScriptedEngine()
     clock = lambda: 107.0 if engine.given else 100.0  # noqa: E731
-    synthesis = Synthesis(LoadedEngine(engine), "text", MANNER, clock=clock)
+    synthesis = Synthesis(LoadedEngine(engine), "text", OPTIONS, clock=clock)
     spoken(synthesis)
     assert synthesis.seconds == 7.0
 
@@ -358,7 +358,7 @@ def test_no_word_counts_as_heard_before_its_mark(words: list[tuple[int, int]]) -
         text_end, frame = text_end + 1 + length, frame + frames
         blocks.append(Block(np.ones(frames, np.int16), (Mark(text_end, frame),)))
     synthesis = Synthesis(
-        LoadedEngine(ScriptedEngine(blocks)), " ".join(names), MANNER, chunk_frames=100
+        LoadedEngine(ScriptedEngine(blocks)), " ".join(names), OPTIONS, chunk_frames=100
     )
     spoken(synthesis)
     ends = [sum(frames for _, frames in words[: index + 1]) for index in range(len(words))]
@@ -368,7 +368,7 @@ def test_no_word_counts_as_heard_before_its_mark(words: list[tuple[int, int]]) -
 
 
 def test_marks_are_known_as_soon_as_their_frames(espeak: EspeakEngine) -> None:
-    synthesis = Synthesis(LoadedEngine(espeak), TEXT, MANNER)
+    synthesis = Synthesis(LoadedEngine(espeak), TEXT, OPTIONS)
     chunks = spoken(synthesis)
     heard = [synthesis.heard_text(chunk.start) for chunk in chunks]
     assert heard == sorted(heard, key=len)
@@ -381,7 +381,7 @@ def test_marks_are_known_as_soon_as_their_frames(espeak: EspeakEngine) -> None:
 
 def test_a_clause_is_spoken_before_the_text_ends(espeak: EspeakEngine) -> None:
     stream = TextStream(PATIENCE)
-    synthesis = Synthesis(LoadedEngine(espeak), stream, MANNER)
+    synthesis = Synthesis(LoadedEngine(espeak), stream, OPTIONS)
     synthesis.start()
     stream.feed("The first clause, and th")
     first = [next_chunk(synthesis)]
@@ -403,7 +403,7 @@ def test_it_is_signalled_that_a_starved_text_goes_on() -> None:
     changed = threading.Event()
     stream = TextStream(PATIENCE)
     engine = ScriptedEngine()
-    synthesis = Synthesis(LoadedEngine(engine), stream, MANNER, on_change=changed.set)
+    synthesis = Synthesis(LoadedEngine(engine), stream, OPTIONS, on_change=changed.set)
     synthesis.start()
     stream.feed("One, ")
     while len(next_chunk(synthesis).pcm):
@@ -493,21 +493,23 @@ def test_a_text_is_given_to_an_engine_in_segments() -> None:
 
 @pytest.mark.parametrize("rate", [0.5, 2.0])
 def test_a_pause_is_as_long_as_the_rate_says(rate: float) -> None:
-    manner = SynthesisOptions("any", Prosody(rate), segmentation="sentence")
-    pcm = pcm_of(spoken(Synthesis(LoadedEngine(Reader()), "Hello to you. Goodbye to you.", manner)))
+    options = SynthesisOptions("any", Prosody(rate), segmentation="sentence")
+    pcm = pcm_of(
+        spoken(Synthesis(LoadedEngine(Reader()), "Hello to you. Goodbye to you.", options))
+    )
     assert silences(pcm[20:-40]) == [pytest.approx(400 / rate, abs=12)]
 
 
 def test_a_streaming_engine_is_given_the_text_whole() -> None:
     engine = Reader(streams=True)
-    pcm = pcm_of(spoken(Synthesis(LoadedEngine(engine), READING, MANNER)))
+    pcm = pcm_of(spoken(Synthesis(LoadedEngine(engine), READING, OPTIONS)))
     assert engine.asked == [READING]
     assert not pcm[:100].any()
 
 
-def test_what_has_no_sound_is_not_given_to_an_engine() -> None:
+def test_text_without_sound_is_not_given_to_the_engine() -> None:
     engine = Reader()
-    synthesis = Synthesis(LoadedEngine(engine), "... !!! \n – ?", MANNER)
+    synthesis = Synthesis(LoadedEngine(engine), "... !!! \n – ?", OPTIONS)
     assert spoken(synthesis) == []
     assert engine.asked == []
     assert synthesis.heard_text(0) == synthesis.text
@@ -516,9 +518,9 @@ def test_what_has_no_sound_is_not_given_to_an_engine() -> None:
 def test_the_first_segment_is_short_for_a_slow_engine_and_all_for_a_fast_one() -> None:
     for seconds_per_size, first in ((0.03, "The quick "), (0.001, FOX)):
         engine = Reader()
-        talker = LoadedEngine(engine)
-        talker.pace.seconds_per_size = seconds_per_size
-        spoken(Synthesis(talker, FOX, MANNER))
+        loaded = LoadedEngine(engine)
+        loaded.pace.seconds_per_size = seconds_per_size
+        spoken(Synthesis(loaded, FOX, OPTIONS))
         assert engine.asked[0] == first
         assert "".join(engine.asked) == FOX
 
@@ -545,12 +547,12 @@ def test_a_streamed_text_is_cut_into_segments_too() -> None:
     assert synthesis.heard_text(synthesis.frames) == stream.text
 
 
-def fail_over_to(talker: LoadedEngine | None, failures: list[str]) -> FailOver:
+def fail_over_to(loaded: LoadedEngine | None, failures: list[str]) -> FailOver:
     def fail_over(
         _: LoadedEngine, error: EngineError
     ) -> tuple[LoadedEngine, SynthesisOptions] | None:
         failures.append(str(error))
-        return None if talker is None else (talker, SynthesisOptions("other"))
+        return None if loaded is None else (loaded, SynthesisOptions("other"))
 
     return fail_over
 
@@ -576,7 +578,7 @@ def test_another_engine_goes_on_and_no_word_is_lost(
     synthesis = Synthesis(
         LoadedEngine(first),
         source,
-        MANNER,
+        OPTIONS,
         chunk_frames=data.draw(st.sampled_from([10, 64, 4096])),
         fail_over=fail_over_to(LoadedEngine(second), failures),
     )
@@ -611,7 +613,7 @@ def test_what_was_not_taken_of_a_segment_is_not_heard_twice() -> None:
     assert loud == pytest.approx(20 * len("".join(text.split())), abs=15)
 
 
-def test_an_engine_that_hangs_is_left_and_another_goes_on() -> None:
+def test_an_engine_that_hangs_is_abandoned_and_another_goes_on() -> None:
     first, second = Reader(fails_at=4, hangs=threading.Event()), Reader(streams=True)
     text = "One, and two. Three four five six."
     failures: list[str] = []
@@ -644,10 +646,13 @@ def test_an_engine_that_hangs_is_left_and_another_goes_on() -> None:
     assert chunks[-1].end == synthesis.frames
 
 
-def test_without_anybody_to_go_on_an_error_is_an_error() -> None:
+def test_without_a_fail_over_an_error_ends_the_utterance() -> None:
     failures: list[str] = []
     synthesis = Synthesis(
-        LoadedEngine(Reader(fails_at=1)), "One two.", MANNER, fail_over=fail_over_to(None, failures)
+        LoadedEngine(Reader(fails_at=1)),
+        "One two.",
+        OPTIONS,
+        fail_over=fail_over_to(None, failures),
     )
     spoken(synthesis)
     assert str(synthesis.error) == "it broke"
@@ -662,8 +667,8 @@ def test_one_that_waits_for_an_engine_that_hangs_fails_over_too() -> None:
     loaded = LoadedEngine(first, "reader")
     failures: list[str] = []
     fail_over = fail_over_to(LoadedEngine(second), failures)
-    hanging = Synthesis(loaded, "Zero.", MANNER, fail_over=fail_over)
-    waiting = Synthesis(loaded, "One two.", MANNER, fail_over=fail_over)
+    hanging = Synthesis(loaded, "Zero.", OPTIONS, fail_over=fail_over)
+    waiting = Synthesis(loaded, "One two.", OPTIONS, fail_over=fail_over)
     hanging.start()
     assert first.is_hanging.wait(SOON)
     waiting.start()
@@ -671,7 +676,7 @@ def test_one_that_waits_for_an_engine_that_hangs_fails_over_too() -> None:
     chunks_of(waiting)
     assert failures == ["engine 'reader' hangs"]
     assert second.asked == ["One two."]
-    later = Synthesis(loaded, "Three.", MANNER, fail_over=fail_over)
+    later = Synthesis(loaded, "Three.", OPTIONS, fail_over=fail_over)
     assert len(pcm_of(spoken(later)))
     assert second.asked == ["One two.", "Three."]
     hangs.set()
@@ -680,28 +685,43 @@ def test_one_that_waits_for_an_engine_that_hangs_fails_over_too() -> None:
 
 
 def test_an_utterance_waits_for_an_engine_that_is_being_loaded() -> None:
-    engine = Reader()
+    engine = Reader(fails_at=0, hangs=threading.Event())
     stand_in, loaded = LoadedEngine(Reader(), is_loading=True), LoadedEngine(engine)
+    changed = threading.Event()
     waiting, cancelled = (
-        Synthesis(stand_in, "One two.", MANNER, fail_over=fail_over_to(loaded, []))
+        Synthesis(
+            stand_in,
+            "One two.",
+            OPTIONS,
+            fail_over=fail_over_to(loaded, []),
+            on_change=changed.set,
+        )
         for _ in range(2)
     )
     for synthesis in (waiting, cancelled):
         synthesis.start()
-        assert synthesis.starved
         assert not synthesis.wait(0.01)
+    starved = [waiting.starved]
     cancelled.cancel()
     assert cancelled.done
+    changed.clear()
     stand_in.worker.close(EngineError("it was loaded"))
-    assert len(pcm_of(chunks_of(waiting)))
+    assert changed.wait(SOON), "before the engine has made anything"
+    starved.append(waiting.starved)
+    assert starved == [True, False], "from now on the engine can stall"
     assert waiting.engine is loaded
-    assert not waiting.starved
-    assert engine.asked == ["One two."]
+    assert engine.is_hanging.wait(SOON)
+    assert engine.hangs is not None
+    engine.fails_at = None
+    engine.hangs.set()
+    assert waiting.join(SOON)
+    assert waiting.done
+    assert engine.asked == ["One two.", "One two."], "it has failed once"
 
 
 def test_a_text_that_is_not_fed_any_more_ends() -> None:
     stream = TextStream(0.05)
-    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), stream, MANNER)
+    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), stream, OPTIONS)
     stream.feed("One, two")
     assert len(pcm_of(spoken(synthesis))) == 2000
     assert stream.ended
@@ -711,7 +731,7 @@ def test_a_text_that_is_not_fed_any_more_ends() -> None:
 @pytest.mark.parametrize("pieces", [[], ["One, and"]])
 def test_a_text_that_is_still_written_can_be_cancelled(pieces: list[str]) -> None:
     stream = TextStream(PATIENCE)
-    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), stream, MANNER)
+    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), stream, OPTIONS)
     synthesis.start()
     for piece in pieces:
         stream.feed(piece)
@@ -721,21 +741,21 @@ def test_a_text_that_is_still_written_can_be_cancelled(pieces: list[str]) -> Non
     assert synthesis.done
 
 
-def test_what_never_began_can_be_ended() -> None:
-    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), "text", MANNER)
+def test_what_was_never_started_can_be_cancelled() -> None:
+    synthesis = Synthesis(LoadedEngine(ScriptedEngine()), "text", OPTIONS)
     synthesis.cancel()
     assert synthesis.join(0.0)
     assert synthesis.take() is None
     assert not synthesis.wait(0.0)
 
 
-def test_traditionally_nothing_is_given_before_all_is_made() -> None:
+def test_without_streaming_nothing_is_given_before_all_is_made() -> None:
     engine = ScriptedEngine(
         [Block(np.full(100, n, np.int16)) for n in range(50)], gate=threading.Event()
     )
     assert engine.gate is not None
     synthesis = Synthesis(
-        LoadedEngine(engine), "text", MANNER, chunk_frames=100, ahead_seconds=0.1, streaming=False
+        LoadedEngine(engine), "text", OPTIONS, chunk_frames=100, ahead_seconds=0.1, streaming=False
     )
     synthesis.start()
     assert not synthesis.wait(0.1)
@@ -749,16 +769,16 @@ def test_traditionally_nothing_is_given_before_all_is_made() -> None:
 
 def test_both_ways_give_the_same_samples(espeak: EspeakEngine) -> None:
     streamed, whole = (
-        list(stream_pcm(Synthesis(LoadedEngine(espeak), TEXT, MANNER, streaming=streaming)))
+        list(stream_pcm(Synthesis(LoadedEngine(espeak), TEXT, OPTIONS, streaming=streaming)))
         for streaming in (True, False)
     )
     assert [pcm.tobytes() for pcm in streamed] == [pcm.tobytes() for pcm in whole]
 
 
-def test_a_traditional_synthesis_can_be_cancelled() -> None:
+def test_a_synthesis_without_streaming_can_be_cancelled() -> None:
     engine = ScriptedEngine(endless=True)
     synthesis = Synthesis(
-        LoadedEngine(engine), "on and on", MANNER, chunk_frames=100, streaming=False
+        LoadedEngine(engine), "on and on", OPTIONS, chunk_frames=100, streaming=False
     )
     synthesis.start()
     synthesis.cancel()

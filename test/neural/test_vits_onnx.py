@@ -189,11 +189,12 @@ def test_closing_ends_the_conversion() -> None:
     thread = threading.Thread(target=convert)
     thread.start()
     ends = time.monotonic() + PATIENCE
-    while engine._program is None and time.monotonic() < ends:
+    while engine._program._program is None and time.monotonic() < ends:
         time.sleep(0.01)
     engine.close()
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert len(failed) == 1
-    assert engine._program is not None
-    assert engine._program.poll() is not None
+    program = engine._program._program
+    assert program is not None
+    assert program.poll() is not None

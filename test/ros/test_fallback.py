@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 from support.fallible import FRAMES_PER_CHARACTER, RATE, Control
-from support.ros import ABORTED, SUCCEEDED, TIMEOUT, Observer, running, start
+from support.ros import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, Observer, running, start
 
 from k2so_tts.audio import frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds
@@ -255,6 +255,43 @@ def test_without_a_fallback_the_goal_is_aborted_and_the_next_one_speaks(
         assert observer.say(TEXT).status == SUCCEEDED
         wait_for(observer, level="0", engine_state="ready")
         assert "fallback_utterances" not in status(observer)
+
+
+def test_without_a_fallback_goals_wait_for_an_engine_that_is_loaded_again(
+    observer: Observer, control: Control
+) -> None:
+    with robot(observer, control, fallback_engine="''", engine_timeout=1.0):
+        control.set("fault", "stall:This")
+        control.set("loading")
+        assert observer.say(TEXT).status == ABORTED
+        wait_for(observer, engine_state="failed")
+        control.clear("fault")
+        cancelled, waiting = observer.send(TEXT), observer.send("Hello again.")
+        observer.wait(lambda: waiting.accepted)
+        observer.cancel(cancelled)
+        observer.wait_for_end(cancelled)
+        assert cancelled.status == CANCELED, "while the engine is being loaded"
+        assert waiting.status is None
+        control.clear("loading")
+        observer.wait_for_end(waiting)
+        assert (waiting.status, waiting.text) == (SUCCEEDED, "Hello again.")
+
+
+def test_without_a_fallback_goals_are_aborted_with_the_reason_while_loading_fails(
+    observer: Observer, control: Control
+) -> None:
+    with robot(observer, control, fallback_engine="''", engine_timeout=1.0):
+        control.set("fault", "stall:This")
+        control.set("unavailable", "it has no throat")
+        assert observer.say(TEXT).status == ABORTED
+        observer.wait(lambda: told(observer, "it has no throat"))
+        assert observer.say("Hello.").status == ABORTED
+        reason = "ended after '': parameter 'engine' is 'fallible': it has no throat"
+        observer.wait(lambda: reason in [entry.msg for entry in observer.log])
+        control.clear("fault")
+        control.clear("unavailable")
+        wait_for(observer, engine_state="ready")
+        assert observer.say("Hello again.").status == SUCCEEDED
 
 
 def test_the_node_ends_while_its_engine_is_being_loaded(

@@ -85,7 +85,7 @@ def run(env: dict[str, str], action: str) -> str:
     ("text", "arguments", "named"),
     [
         (b"fine\n\xff\xfe\n", ["--engine", "fallible"], "line 2"),
-        (b"fine", ["--engine", "espeak"], "speaks at once"),
+        (b"fine", ["--engine", "espeak"], "speaks without delay"),
         (b"fine", ["--engine", "fallible", "--mib", "0"], "--mib is 0"),
     ],
 )

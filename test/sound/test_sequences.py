@@ -20,7 +20,10 @@ WORDS = (
 )
 """No two begin alike, so that each is found in the recording."""
 STEPS = len(WORDS)
+ENDINGS = ("is short.", "goes on for a little while.")
 ENGINE_RATE = 22_050
+HEARD_CHUNKS = 7
+"""In the middle of the longer text: the seventh chunk begins after 0.93 of 1.9 s."""
 POLICIES = ("queue", "queue", "replace")
 
 
@@ -71,16 +74,21 @@ def frames_played(robot: Observer, goal: Goal) -> int:
 
 
 def act(robot: Observer, chance: random.Random, step: int, sent: list[tuple[str, Goal]]) -> None:
-    """Do one random thing; the last one is a goal that nothing cuts off."""
-    deed = (
-        "goal"
-        if step in (0, STEPS - 1)
-        else chance.choice(["goal", "goal", "cancel", "hear", "odd"])
-    )
+    """Do one random thing. The last two are a goal that is cancelled in the middle, and one that
+    nothing cuts off.
+    """
+    deeds = {0: "goal", STEPS - 2: "interrupt", STEPS - 1: "goal"}
+    deed = deeds.get(step) or chance.choice(["goal", "goal", "cancel", "hear", "odd"])
     if deed == "goal":
-        text = f"{WORDS[step]} {chance.choice(['is short.', 'goes on for a little while.'])}"
+        text = f"{WORDS[step]} {chance.choice(ENDINGS)}"
         sent.append((text, robot.send(text)))
         robot.wait(lambda: sent[-1][1].accepted)
+    elif deed == "interrupt":
+        text = f"{WORDS[step]} {ENDINGS[1]}"
+        goal = robot.send(text)
+        sent.append((text, goal))
+        robot.wait(lambda: len(goal.feedback) >= HEARD_CHUNKS, timeout=60)
+        robot.cancel(goal)
     elif deed == "cancel":
         robot.cancel(chance.choice(sent)[1])
     elif deed == "hear":

@@ -123,7 +123,8 @@ def start(
         parameters = {"engine": "espeak", **parameters}
     command = [program]
     if patch:
-        code = f"{patch}\nfrom k2so_tts.ros.main import {program}\n{program}()\n"
+        installed = "import sys\nsys.path.remove('')\n"  # not what lies in the current directory
+        code = f"{installed}{patch}\nfrom k2so_tts.ros.main import {program}\n{program}()\n"
         command = [sys.executable, "-c", code]
     command += ["--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in parameters.items():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2so_tts.audio import Samples
+from k2so_tts.playback.fades import fade_out
 from k2so_tts.playback.jitter_buffer import MAX_DEPTH, JitterBuffer, State
 
 RATE = 48_000
@@ -198,6 +199,13 @@ def test_a_stop_in_mid_sentence_falls_silent_within_the_fade(position: int) -> N
     assert listening.used == position + FADE
     assert largest_step(listening.heard) < LARGEST_STEP
     np.testing.assert_array_equal(listening.frames, sine(position))
+
+
+def test_a_fade_mirrors_frames_of_the_chunk_before_as_well() -> None:
+    listening = Listening(depth=1)
+    listening.push(1000, 60)
+    listening.render(1060 + FADE)
+    np.testing.assert_array_equal(listening.heard[1060:], fade_out(sine(1060), FADE))
 
 
 def test_a_cut_ahead_plays_up_to_it() -> None:

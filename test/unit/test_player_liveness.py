@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass
 
 import pytest
+from support.player_graph import Graph
 
-from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS, PlayerLiveness, PlayerState
+from k2so_tts.ros.player_liveness import PlayerLiveness, PlayerState
 
 START = 100.0
 PATIENCE = 1.0
+SILENCE_SECONDS = 0.7
 NEWCOMER_SECONDS = 4.0
-
-
-@dataclass
-class Graph:
-    """A graph whose facts a test sets."""
-
-    listeners: int = 0
-    reporting: frozenset[Hashable] = frozenset()
-    subscribed: bool = True
-
-    def subscribers(self) -> int:
-        return self.listeners
-
-    def players(self) -> int:
-        return len(self.reporting)
-
-    def player_ids(self) -> frozenset[Hashable]:
-        return self.reporting
-
-    def players_subscribe(self) -> bool:
-        return self.subscribed
 
 
 @pytest.fixture
@@ -144,7 +123,7 @@ def test_a_player_that_has_played_all_it_had_may_be_silent(liveness: PlayerLiven
     playing(liveness).audio_outstanding(START + 3.0)
     assert liveness.state is PlayerState.RESUMING
     assert liveness.deadline(START + 3.0, may_start=False) == math.inf
-    expected = START + 3.0 + PLAYER_SILENCE_SECONDS
+    expected = START + 3.0 + SILENCE_SECONDS
     assert liveness.deadline(START + 3.0, may_start=True) == expected
     liveness.hear_from("one", START + 3.5)
     liveness.confirm(at_part_start=False)
@@ -154,10 +133,10 @@ def test_a_player_that_has_played_all_it_had_may_be_silent(liveness: PlayerLiven
 def test_a_player_that_plays_is_lost_when_it_is_silent(liveness: PlayerLiveness) -> None:
     playing(liveness, START + 0.5)
     for may_start in (True, False):
-        expected = START + 0.5 + PLAYER_SILENCE_SECONDS
+        expected = START + 0.5 + SILENCE_SECONDS
         assert liveness.deadline(START + 9.0, may_start=may_start) == expected
     liveness.excuse_silence(START + 5.0)
-    assert liveness.deadline(START, may_start=True) == START + 5.0 + PLAYER_SILENCE_SECONDS
+    assert liveness.deadline(START, may_start=True) == START + 5.0 + SILENCE_SECONDS
 
 
 def test_a_player_that_was_never_heard_is_given_more_time(liveness: PlayerLiveness) -> None:
@@ -168,7 +147,7 @@ def test_a_player_that_was_never_heard_is_given_more_time(liveness: PlayerLivene
     liveness.confirm(at_part_start=False)
     liveness.reset()
     starting(liveness)
-    expected = START + 1.0 + PLAYER_SILENCE_SECONDS
+    expected = START + 1.0 + SILENCE_SECONDS
     assert liveness.deadline(START + 0.1, may_start=True) == expected, "it has proved itself"
 
 
@@ -259,6 +238,28 @@ def test_it_is_sent_again_to_another_player_only(graph: Graph, liveness: PlayerL
     lost(liveness, START + 5.0)
     liveness.announce(START + 5.0)
     assert not liveness.can_resend(), "both have it now"
+
+
+def test_what_was_sent_again_was_not_received_by_an_earlier_player(
+    graph: Graph, liveness: PlayerLiveness
+) -> None:
+    lost(playing(liveness, START))
+    liveness.announce(START + 3.0)
+    graph.reporting = frozenset({"two"})
+    liveness.resume(START + 4.0)
+    assert liveness.lose(START + 9.0), "announced before, and silent since"
+
+
+def test_a_late_player_that_was_heard_has_received_it(
+    graph: Graph, liveness: PlayerLiveness
+) -> None:
+    by_clock(liveness, graph)
+    graph.reporting = frozenset({"late"})
+    liveness.hear_from("late", START + 1.0)
+    liveness.confirm(at_part_start=False)
+    lost(liveness, START + 3.0)
+    liveness.announce(START + 4.0)
+    assert not liveness.can_resend()
 
 
 def test_a_player_that_has_left_and_come_back_is_another_one(

@@ -42,12 +42,15 @@ class BrokenRobot(SimulatedRobot):
         self.over.release()
 
 
-def test_the_thread_survives_exceptions_and_ends_its_goals() -> None:
+def test_the_thread_survives_exceptions_and_ends_its_goals(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def fail(_: SpeechQueue) -> None:
         raise ZeroDivisionError
 
     robot = BrokenRobot()
     thread = QueueThread(robot, replace(SETTINGS, wait_for_player=0.0))
+    assert thread._thread.name == "speech queue"
     thread.post(fail)
     goals = [robot.post_goal(thread) for _ in range(3)]
     thread.start()
@@ -56,6 +59,11 @@ def test_the_thread_survives_exceptions_and_ends_its_goals() -> None:
     assert {goal.reason for goal in goals} == {"internal error: the context is gone"}
     assert thread._thread.is_alive()
     assert thread.failure is None
+    assert {record.message for record in caplog.records} == {
+        "speaking failed",
+        "ending a goal failed",
+    }
+    assert all(record.exc_info for record in caplog.records)
     thread.close("enough")
     assert not thread._thread.is_alive()
 
@@ -69,6 +77,7 @@ def test_a_thread_that_dies_says_so_and_ends_its_goals(caplog: pytest.LogCapture
     assert not thread._thread.is_alive()
     assert thread.failure == "the speech queue has failed: SystemExit: 3"
     assert thread.failure in caplog.text
+    assert "Traceback" in caplog.text
     assert {goal.outcome for goal in goals} == {Outcome.ABORTED}
     thread.close("enough")
 
@@ -76,12 +85,15 @@ def test_a_thread_that_dies_says_so_and_ends_its_goals(caplog: pytest.LogCapture
 def test_the_thread_steps_when_a_step_is_due_and_when_it_is_woken() -> None:
     stepped = threading.Semaphore(0)
     thread = QueueThread(SimulatedRobot(), SETTINGS)
-    dues = iter([time.monotonic() + 0.05])
+    dues: list[float] = []
+    called: list[float] = []
 
     class Steps:
         def step(self) -> float:
+            called.append(time.monotonic())
+            dues.append(math.inf if dues else called[0] + 0.05)
             stepped.release()
-            return next(dues, math.inf)
+            return dues[-1]
 
         def __len__(self) -> int:
             return 0
@@ -95,6 +107,7 @@ def test_the_thread_steps_when_a_step_is_due_and_when_it_is_woken() -> None:
     assert stepped.acquire(timeout=5), "woken"
     assert stepped.acquire(timeout=5), "due"
     assert not stepped.acquire(timeout=0.1), "nothing is due"
+    assert called[1] >= dues[0], "not sooner"
     thread.close("enough")
     assert not thread._thread.is_alive()
 

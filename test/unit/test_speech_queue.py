@@ -9,7 +9,8 @@ from support.scripted_synthesis import TICK, Pause, Say, words
 from support.simulated_robot import CHUNK, LEAD, RATE, SimulatedRobot
 
 from k2so_tts.audio import frames_to_ns
-from k2so_tts.ros.speech_queue import REPLACE, Outcome
+from k2so_tts.ros.server_parameters import PARAMETERS
+from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT, Outcome, QueueSettings
 
 
 def test_done_means_heard() -> None:
@@ -185,3 +186,18 @@ def test_ten_minutes_do_not_drift() -> None:
     _, last_ns, last = goal.sent[-1]
     assert last_ns == first_ns + frames_to_ns(last.start, 22_050)
     assert goal.markers[-1][1] == first_ns + 600 * 10**9
+
+
+def test_the_settings_are_by_default_those_of_the_parameters() -> None:
+    defaults = {setting.name: setting.default for setting in PARAMETERS}
+    assert QueueSettings() == QueueSettings(
+        policy=defaults["queue_policy"],
+        max_lead=defaults["max_lead"],
+        max_unheard_chunks=192,
+        wait_for_player=defaults["wait_for_player"],
+        player_lost=defaults["player_lost"],
+        player_wait=defaults["player_wait"],
+        engine_timeout=defaults["engine_timeout"],
+    )
+    assert (QUEUE, REPLACE, REJECT) == ("queue", "replace", "reject")
+    assert (ABORT, WAIT) == ("abort", "wait")

@@ -30,6 +30,7 @@ def test_an_engine_that_stalls_is_abandoned() -> None:
     robot.finish_all(3)
     assert robot.abandoned == 1
     assert bad.outcome is Outcome.ABORTED
+    assert bad.reason == "the engine stalled: no audio for 2 s"
     assert bad.script is not None
     assert bad.script.cancelled
     assert good.outcome is Outcome.SUCCEEDED

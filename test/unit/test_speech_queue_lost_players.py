@@ -24,7 +24,9 @@ def test_a_player_that_dies_aborts_the_goal_within_a_second(reports: bool, after
     robot.run(1.0)
     assert goal.outcome is Outcome.ABORTED
     assert len(goal.text) <= len(words(int(RATE * after)))
-    assert robot.raised == {"player"}
+    assert goal.reason == "the player was lost"
+    message = "the player is lost: it does not report its playhead any more"
+    assert robot.faults == [("player", message)]
 
 
 @pytest.mark.parametrize("frames", [1000, 8000])

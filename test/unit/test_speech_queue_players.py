@@ -16,7 +16,8 @@ def test_without_a_player_it_speaks_by_the_clock_and_reports_that_once() -> None
     assert goals[0].sent == []
     robot.finish_all(6)
     assert [goal.outcome for goal in goals] == [Outcome.SUCCEEDED] * 2
-    assert [name for name, _ in robot.faults] == ["player"]
+    message = "nobody subscribes to the audio; speaking by the clock, unheard"
+    assert robot.faults == [("player", message)]
     robot.player()
     robot.goal(Say(300))
     robot.finish_all(2)

@@ -105,3 +105,15 @@ def test_resampling_leaves_no_seam(source: int, target: int) -> None:
 def test_the_same_rate_changes_nothing() -> None:
     blocks = [Block(tone(5), (Mark(1, 2),)), Block(tone(0))]
     assert list(resampled(iter(blocks), RATE, RATE)) == blocks
+
+
+def test_a_mark_in_the_silence_before_the_first_sound_is_at_the_start() -> None:
+    blocks = list(
+        trimmed(iter([Block(np.concatenate([hush(500), tone(100)]), (Mark(3, 7),))]), RATE)
+    )
+    assert [mark.frame for block in blocks for mark in block.marks] == [0]
+
+
+def test_sound_up_to_the_very_end_is_kept_whole() -> None:
+    blocks = list(trimmed(iter([Block(np.concatenate([hush(50), tone(100), hush(1)]))]), RATE))
+    assert len(pcm_of(blocks)) == BEFORE + 101

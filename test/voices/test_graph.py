@@ -147,6 +147,25 @@ def test_a_second_output_for_the_alignment_does_no_harm() -> None:
     assert cut_graph(model).frame_samples == 4
 
 
+def test_durations_may_go_through_a_condition() -> None:
+    """The exporter writes a squeeze of unknown shape as an If, whose branches take what they need
+    from outside.
+    """
+    model = small_vits()
+    branches = {}
+    for name in ("then_branch", "else_branch"):
+        value = helper.make_tensor_value_info(f"in_{name}", TensorProto.FLOAT, None)
+        taking = helper.make_node("Identity", ["w_ceil"], [value.name])
+        branches[name] = helper.make_graph([taking], name, [], [value])
+    condition = helper.make_node("If", ["yes"], ["squeezed"], **branches)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    at = next(at for at, node in enumerate(model.graph.node) if node.op_type == "CumSum")
+    for node in model.graph.node[at:]:
+        node.input[:] = ["squeezed" if name == "w_ceil" else name for name in node.input]
+    model.graph.node.insert(at, condition)
+    assert cut_graph(model).frame_samples == 4
+
+
 def _without(kind: str) -> onnx.ModelProto:
     """The small graph with an Identity in place of the nodes of a kind."""
     model = small_vits()

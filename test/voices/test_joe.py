@@ -181,7 +181,11 @@ def test_a_process_whose_listener_has_gone_says_what_is_wrong_the_next_time(
     """It must survive its own report of an error to somebody who does not listen any more."""
     assert joe.pid is not None
     process, pid = joe._process, joe.pid
-    bad = {**joe._request(joe.default_voice), "voice": str(tmp_path / "none.onnx")}
+    bad = {
+        **joe._request(joe.default_voice),
+        "voice": str(tmp_path / "none.onnx"),
+        "parts": str(tmp_path),
+    }
     for _ in range(3):
         _send_and_leave(process._connect(), bad)
         with pytest.raises(EngineError, match=r"FileNotFoundError: .*none\.onnx\.json"):

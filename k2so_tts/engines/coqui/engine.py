@@ -9,9 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,7 +29,7 @@ from k2so_tts.engines.coqui.settings import LIBRARY_PREFIX, ONNX, OPTIONS, TORCH
 from k2so_tts.engines.coqui.speaker import Speaker
 from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.engines.toolkit.long_text import speak_pieces, stretch_for
-from k2so_tts.engines.toolkit.worker_client import python_environment
+from k2so_tts.engines.toolkit.program import ProgramRunner
 from k2so_tts.settings import Setting, paths_of
 
 if TYPE_CHECKING:
@@ -61,9 +59,7 @@ class CoquiEngine:
         self._options = options
         check_runtime(options)
         self._model: TorchModel | OnnxVits | None = None
-        self._lock = threading.Lock()
-        self._program: subprocess.Popen[str] | None = None
-        self._is_closed = False
+        self._program = ProgramRunner()
         self._language = ""
         self._speakers: dict[str, Speaker] = {}
         self._voices: list[Voice] = []
@@ -124,10 +120,7 @@ class CoquiEngine:
     def close(self) -> None:
         """Release the model, and end a conversion; a text that is being spoken fails."""
         self._model = None
-        with self._lock:
-            self._is_closed = True
-            if self._program is not None:
-                self._program.kill()
+        self._program.close()
 
     def _open_torch(self) -> TorchModel:
         require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
@@ -163,22 +156,11 @@ class CoquiEngine:
 
     def _run_program(self, command: list[str]) -> None:
         """Run a program until it ends; `close` kills it. Raises `EngineUnavailable`."""
-        with self._lock:
-            if self._is_closed:
-                raise EngineUnavailable("coqui was closed while it was loading")
-            self._program = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                env=python_environment(),
-            )
-        _, errors = self._program.communicate()
-        if self._program.returncode != 0:
-            last = (errors.strip().splitlines() or [f"exit code {self._program.returncode}"])[-1]
-            raise EngineUnavailable(f"coqui can't convert {self._options['model']!r}: {last}")
+        try:
+            self._program.run(command)
+        except EngineUnavailable as error:
+            model = self._options["model"]
+            raise EngineUnavailable(f"coqui can't convert {model!r}: {error}") from error
 
     def _load(self, device: str) -> Any:
         """The library's synthesizer; for a model in a file or directory nothing is downloaded."""

@@ -1,4 +1,4 @@
-"""Who speaks, with a model that has several speakers and languages."""
+"""A speaker of a model, or a cloned voice, in one of the model's languages."""
 
 from __future__ import annotations
 

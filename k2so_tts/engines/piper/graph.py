@@ -14,7 +14,7 @@ cut once and its parts are kept on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -253,19 +253,22 @@ def _field_before(graph: _Graph, node: onnx.NodeProto, field: ReceptiveField) ->
         return field.before_convolution(kernel, _ints(node, "dilations", (1,))[0], padding)
     if node.op_type == "ConvTranspose":
         return field.before_upsampling(kernel, stride, padding)
-    is_known: Callable[[], bool] = {
-        "Slice": lambda: _is_harmless_slice(graph, node),
-        "Split": lambda: _is_among_channels([_int(node, "axis")]),
-        "Concat": lambda: _is_among_channels([_int(node, "axis")]),
-    }.get(
-        node.op_type,
-        lambda: (
-            node.op_type in _POINTWISE or (node.op_type in _RESHAPING and field == ReceptiveField())
-        ),
-    )
-    if not is_known():
+    if not _keeps_places(graph, node, field):
         raise UncuttableGraph(f"an unknown layer after the cut: {node.op_type} {node.name!r}")
     return field
+
+
+def _keeps_places(graph: _Graph, node: onnx.NodeProto, field: ReceptiveField) -> bool:
+    """Whether a step of what a node makes depends on the same step of its input, and no other.
+    Behind it, a step depends on `field`: axes may be added where that is nothing more.
+    """
+    if node.op_type == "Slice":
+        return _is_harmless_slice(graph, node)
+    if node.op_type in ("Split", "Concat"):
+        return _is_among_channels([_int(node, "axis")])
+    if node.op_type in _RESHAPING:
+        return field == ReceptiveField()
+    return node.op_type in _POINTWISE
 
 
 def _is_harmless_slice(graph: _Graph, node: onnx.NodeProto) -> bool:

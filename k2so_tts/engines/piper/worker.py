@@ -33,14 +33,20 @@ from k2so_tts.engines.piper.prepared import LAYOUT
 from k2so_tts.engines.piper.streaming import Scales, StreamedVoice, WholeVoice
 from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.engines.toolkit.loudness import integrated_loudness
-from k2so_tts.engines.toolkit.worker_protocol import MARK, read_request, record
+from k2so_tts.engines.toolkit.worker_protocol import (
+    MARK,
+    next_connection,
+    read_request,
+    record,
+    report_error,
+)
 from k2so_tts.processes import give_back_memory
 
 _logger = logging.getLogger(__name__)
 
 _MOST_VOICES = 2
 """In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
-_SAMPLE_TEXT = "1 2 3 4 5"
+_SAMPLE_TEXT = "1 2 3 4 5 6 7 8 9 10"
 """Can be spoken in every language, and is measured to know how loud a voice is."""
 _LOUDNESS = "loudness.json"
 
@@ -157,14 +163,14 @@ class _Voices:
 
     def of(self, request: Mapping[str, Any]) -> Voice:
         """The voice that a request is for. Raises what is wrong with it."""
-        path = request["voice"]
-        voice = self._open.pop(path, None)
+        parts = request["parts"]
+        voice = self._open.pop(parts, None)
         if voice is None:
             while len(self._open) >= _MOST_VOICES:
                 del self._open[next(iter(self._open))]
                 give_back_memory()
-            voice = Voice(Path(path), Path(request["parts"]), self._threads)
-        self._open[path] = voice
+            voice = Voice(Path(request["voice"]), Path(parts), self._threads)
+        self._open[parts] = voice
         return voice
 
 
@@ -203,9 +209,7 @@ def _answer(voices: _Voices, connection: socket.socket) -> None:
     except Exception as error:
         if not options.terminate:
             _logger.debug("piper failed", exc_info=True)
-            words = f"{type(error).__name__}: {error}"
-            with contextlib.suppress(OSError):
-                connection.sendall(record(b"X", words.encode(errors="replace")))
+            report_error(connection, f"{type(error).__name__}: {error}")
     finally:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
@@ -217,11 +221,8 @@ def main(options: dict[str, Any], control: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     voices = _Voices(options["threads"])
     control.sendall(record(b"R"))
-    while True:
-        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-        if not descriptors:
-            return
-        with socket.socket(fileno=descriptors[0]) as connection:
+    while (connection := next_connection(control)) is not None:
+        with connection:
             _answer(voices, connection)
 
 

@@ -12,6 +12,8 @@
 - `disk_cache`: keep on disk what was computed. `cache_directory`, `state_of`, `cached_arrays`,
   `cached_directory`.
 - `time_stretch`: change speed and pitch. `TimeStretch`. Needs libsonic.
+- `loudness`: measure how loud speech is (ITU-R BS.1770). `integrated_loudness`.
+- `program`: run a program that prepares a model, and end it with the engine. `ProgramRunner`.
 - `onnx_session`: run ONNX graphs on the CPU. `open_session`, `run`. Needs onnxruntime.
 
 What is listed in the `__all__` of these modules and of `k2so_tts.engines`, `k2so_tts.audio.Block`,

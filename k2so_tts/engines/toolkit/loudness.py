@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from k2so_tts.audio import Pcm, to_samples
 
+__all__ = ["integrated_loudness"]
+
 _BLOCK_SECONDS, _STEP_SECONDS = 0.4, 0.1
 _ABSOLUTE_GATE, _RELATIVE_GATE = -70.0, -10.0
 _OFFSET = -0.691

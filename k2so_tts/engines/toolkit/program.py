@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.toolkit.worker_client import python_environment
 
+__all__ = ["ProgramRunner"]
+
 
 class ProgramRunner:
     """Runs one program at a time, each until it ends. `close`, from any thread, kills it."""
@@ -21,7 +23,7 @@ class ProgramRunner:
     def run(self, command: Sequence[str]) -> None:
         """Run a program, which finds the modules that this one finds.
 
-        Raises `EngineUnavailable` when it fails, with the last line that it said, or is killed.
+        Raises `EngineUnavailable`, with the last line of its errors, when it fails or is killed.
         """
         with self._lock:
             if self._is_closed:
@@ -35,9 +37,9 @@ class ProgramRunner:
                 errors="replace",
                 env=python_environment(),
             )
-        _, said = self._program.communicate()
+        _, errors = self._program.communicate()
         if self._program.returncode != 0:
-            lines = said.strip().splitlines()
+            lines = errors.strip().splitlines()
             raise EngineUnavailable(lines[-1] if lines else f"exit {self._program.returncode}")
 
     def close(self) -> None:

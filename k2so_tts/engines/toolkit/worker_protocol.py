@@ -43,7 +43,7 @@ def record(kind: bytes, body: bytes = b"") -> bytes:
 
 
 def report_error(connection: socket.socket, error: Exception | str) -> None:
-    """Answer with an error, unless nobody listens any more."""
+    """Answer with an error. A connection that is closed already is ignored."""
     with contextlib.suppress(OSError):
         connection.sendall(record(b"X", str(error).encode(errors="replace")))
 

@@ -116,9 +116,17 @@ def test_doctor_finds_everything_but_a_device(tmp_path: Path, sound_env: dict[st
 
 
 def test_voices_lists_the_engine_and_its_voices() -> None:
-    listed = run("k2so-tts", "voices", "--engine", "espeak").stdout.split()
+    espeak = ("k2so-tts", "voices", "--engine", "espeak")
+    listed = run(*espeak, "--all").stdout.split()
     assert listed[0] == "espeak:"
     assert {"de", "en-us", "fr-fr"} <= set(listed)
+    of_one = run(*espeak, "en").stdout.splitlines()
+    assert {"  en-us", "  en-gb"} <= set(of_one)
+    assert all(line.startswith("  en-") for line in of_one[1:])
+    counted = run(*espeak).stdout
+    assert "espeak: 22050 Hz, default en-us" in counted
+    assert f" en {len(of_one) - 1} " in counted
+    assert len(counted.splitlines()) < 20
 
 
 def test_voices_says_what_is_missing_for_an_engine() -> None:

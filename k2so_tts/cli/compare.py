@@ -10,6 +10,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -35,7 +37,7 @@ _TEXTS = {
 }
 _K2SO_FIRST_S = {"made whole": 5.2, "by sentence": 1.01, "streamed": 0.16}
 """Silence (s) before the first word of K-2SO's own voice: docs/measurements/neural.md."""
-_BAR_CELLS = 24
+_BAR_CELLS = 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,6 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     arguments.add_voice(parser)
     arguments.add_cut_at(parser)
     arguments.add_device(parser)
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the bars (PNG)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -57,9 +60,12 @@ def run(options: Namespace) -> int:
         SettingError: an option of the engine is invalid.
         DeviceError: there is no such device.
         MeasureError: the text makes no sound.
-        ResamplerMissing: soxr is missing.
+        ImportError: soxr, or matplotlib, which `--plot` needs, is missing.
+        OSError: the plot cannot be written.
     """
     require_soxr()
+    if options.plot:
+        import_module("matplotlib")
     device, device_name = choose_device(options.device)
     texts = _TEXTS if options.text is None else {"the text": clean(options.text)}
     spec = arguments.engine_spec(options)
@@ -73,13 +79,22 @@ def run(options: Namespace) -> int:
             name: compare(loaded, text, manner, settings)
             for name, text in _tracked(texts, is_shown=not options.json)
         }
+    _show(facts, compared, options)
+    return int(any(comparison.differing for comparison in compared.values()))
+
+
+def _show(facts: Mapping[str, str], compared: Mapping[str, Comparison], options: Namespace) -> None:
+    """Print what was measured, and draw it if that was asked for."""
     console = Console(highlight=False)
     if options.json:
         console.print_json(json.dumps(_document(facts, list(compared.values()))))
     else:
         console.print(lines(facts), markup=False)
         console.print(_table(compared))
-    return int(any(comparison.differing for comparison in compared.values()))
+    if options.plot:
+        from k2so_tts.bench.plot import plot_silence
+
+        plot_silence(_bars(compared), lines(facts), options.plot)
 
 
 def _tracked(texts: Mapping[str, str], *, is_shown: bool) -> Iterator[tuple[str, str]]:
@@ -120,6 +135,15 @@ def _table(compared: Mapping[str, Comparison]) -> Table:
     for number, (name, seconds) in enumerate(_K2SO_FIRST_S.items()):
         table.add_row("" if number else "K-2SO's own", name, *_silence(seconds, longest))
     return table
+
+
+def _bars(compared: Mapping[str, Comparison]) -> list[tuple[str, float]]:
+    """The silences (s) by what was spoken, and how."""
+    bars = []
+    for name, comparison in compared.items():
+        bars.append((f"{name}, made whole", comparison.traditional.first_frame_s))
+        bars.append((f"{name}, streamed", comparison.streamed.first_frame_s))
+    return bars + [(f"K-2SO's own, {way}", seconds) for way, seconds in _K2SO_FIRST_S.items()]
 
 
 def _silence(seconds: float, longest: float) -> tuple[str, str]:

@@ -43,10 +43,13 @@ def test_say_speaks_with_the_natural_voice_unless_told_otherwise(tmp_path: Path)
     assert len(said["auto"]) == len(said["joe"]) != len(said["espeak"])
 
 
-def test_compare_measures_the_engine_that_is_named() -> None:
+def test_compare_measures_the_engine_that_is_named(tmp_path: Path) -> None:
     text = "This is one sentence. This is another one."
-    result = run("compare", "--device", "null", "--text", text, "--json", *QUIET)
+    plot = tmp_path / "bars.png"
+    command = ["compare", "--device", "null", "--text", text, "--json", "--plot", str(plot)]
+    result = run(*command, *QUIET)
     assert result.returncode == 0, result.stderr
+    assert plot.read_bytes().startswith(b"\x89PNG")
     found = json.loads(result.stdout)
     assert found["machine"]["engine"] == "piper"
     assert found["machine"]["voice"] == "en_US-joe-medium"

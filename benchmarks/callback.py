@@ -74,7 +74,7 @@ class EndListener:
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, start_ns: int, lost_frames: int) -> None:
         """Ignore it."""
 
     def on_speaking(self, speaking: bool) -> None:

@@ -37,7 +37,7 @@ class _Listener:
         self._start_ns = start_ns
         self._on_heard = on_heard
 
-    def on_playhead(self, stamp_ns: int, _heard_at: float, _lost_frames: int) -> None:
+    def on_playhead(self, stamp_ns: int, _heard_at: float, *_: int) -> None:
         if self.error is not None:
             return
         try:

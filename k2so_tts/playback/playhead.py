@@ -49,10 +49,11 @@ class Listener(Protocol):
     Exceptions raised in here are logged and do not affect playback.
     """
 
-    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, start_ns: int, lost_frames: int) -> None:
         """The frame stamped `stamp_ns` leaves the device at `heard_at` (s, monotonic): now.
 
-        `lost_frames`: see `Timeline.lost_before`.
+        It belongs to the utterance whose first chunk was stamped `start_ns`. `lost_frames`: see
+        `Timeline.lost_before`.
         """
 
     def on_speaking(self, speaking: bool) -> None:
@@ -212,7 +213,8 @@ class PlayheadReporter:
 
     def _report_playhead(self, track: Track, stamp_ns: int, heard_at: float) -> None:
         lost_frames = track.timeline.lost_before(stamp_ns)
-        self._tell(self._listener.on_playhead, stamp_ns, heard_at, lost_frames)
+        start_ns = track.timeline.start_ns
+        self._tell(self._listener.on_playhead, stamp_ns, heard_at, start_ns, lost_frames)
 
     def _stamp_ns(self, track: Track, now: float) -> int:
         """The stamp of the frame of a track that is leaving the device at `now`."""

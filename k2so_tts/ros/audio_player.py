@@ -189,10 +189,11 @@ class AudioPlayer(Node):
 
     # playback.playhead.Listener
 
-    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, start_ns: int, lost_frames: int) -> None:
         """Publish that the frame stamped `stamp_ns` leaves the device at `heard_at`."""
         name = self.get_fully_qualified_name()
-        self._playhead.publish(to_playhead(stamp_ns, self._ros_ns(heard_at), name, lost_frames))
+        heard_ns = self._ros_ns(heard_at)
+        self._playhead.publish(to_playhead(stamp_ns, heard_ns, name, start_ns, lost_frames))
         if self._buffered.get_subscription_count():
             self._buffered.publish(Float32(data=1000 * self._player.buffered_seconds))
 

@@ -51,7 +51,7 @@ MOST_UNHEARD_CHUNKS = AUDIO_DEPTH * 3 // 4
 """Chunks that are sent ahead of what is heard, at most: a subscriber that stands still meanwhile
 loses none, with room left for end markers and for what other publishers send. That is 2.2 s of the
 shortest chunks (256 frames) at 22 050 Hz, and 35 s of those of the default length."""
-_LOST_FRAMES = re.compile(r"lost_frames=(\d{1,12})")
+_PLAYED = re.compile(r"start_ns=(\d{1,20}) lost_frames=(\d{1,12})")
 MOST_FRAMES = 1 << 22
 """The most frames of a message that are accepted; more is taken for garbage."""
 MOST_CHANNELS = 8
@@ -125,32 +125,34 @@ def request_qos() -> QoSProfile:
 
 
 def playhead_qos() -> QoSProfile:
-    """For `playhead`: the first and the last of an utterance must arrive, even at a node that
-    stands still for 12 s.
+    """For `playhead`: reliable, as the last one of an utterance tells that all was heard. A deeper
+    history would hold up the latest after a standstill: Fast DDS repairs what is missing in order.
     """
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=256, reliability=ReliabilityPolicy.RELIABLE
+        history=HistoryPolicy.KEEP_LAST, depth=32, reliability=ReliabilityPolicy.RELIABLE
     )
 
 
-def to_playhead(stamp_ns: int, heard_ns: int, player: str, lost_frames: int) -> TimeReference:
+def to_playhead(
+    stamp_ns: int, heard_ns: int, player: str, start_ns: int, lost_frames: int
+) -> TimeReference:
     """The playhead of `player`: the frame stamped `stamp_ns` leaves its device at `heard_ns`, and
-    `lost_frames` of the utterance were lost before it.
+    `lost_frames` of the utterance, whose first chunk was stamped `start_ns`, were lost before it.
     """
     message = TimeReference()
     message.header.stamp = to_time(heard_ns)
-    message.header.frame_id = f"lost_frames={lost_frames}"
+    message.header.frame_id = f"start_ns={start_ns} lost_frames={lost_frames}"
     message.time_ref = to_time(stamp_ns)
     message.source = player
     return message
 
 
-def lost_frames_of(message: TimeReference) -> int | None:
-    """How many frames of the utterance were lost before a playhead; None if the player does
-    not report it.
+def utterance_of(message: TimeReference) -> tuple[int | None, int | None]:
+    """Of which utterance a playhead is, by the stamp of the first chunk that the player has of it
+    (ns), and how many frames of it were lost before; None if the player does not report them.
     """
-    found = _LOST_FRAMES.fullmatch(message.header.frame_id)
-    return int(found[1]) if found else None
+    found = _PLAYED.fullmatch(message.header.frame_id)
+    return (int(found[1]), int(found[2])) if found else (None, None)
 
 
 def pieces_qos() -> QoSProfile:

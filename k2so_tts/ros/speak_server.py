@@ -21,7 +21,6 @@ from k2so_tts.ros.graph import participant_of, player_subscribes
 from k2so_tts.ros.messages import (
     MOST_UNHEARD_CHUNKS,
     AudioStamped,
-    lost_frames_of,
     metric_qos,
     pieces_qos,
     playhead_qos,
@@ -29,6 +28,7 @@ from k2so_tts.ros.messages import (
     state_qos,
     to_message,
     to_nanoseconds,
+    utterance_of,
 )
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.queue_thread import QueueThread
@@ -173,8 +173,8 @@ class SpeakServer(Node):
 
     def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
         self._player_participant = participant_of(info)
-        stamp_ns, lost = to_nanoseconds(message.time_ref), lost_frames_of(message)
-        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source, lost))
+        stamp_ns, of = to_nanoseconds(message.time_ref), utterance_of(message)
+        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source, *of))
         if self._player_clock is None:
             self._player_clock = SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())

@@ -130,13 +130,20 @@ class SpeechQueue:
         self._liveness.announce(self._clock())
         self._delegate.fault("player", None)
 
-    def playhead(self, stamp_ns: int, player: str = "", lost_frames: int | None = None) -> None:
+    def playhead(
+        self,
+        stamp_ns: int,
+        player: str = "",
+        start_ns: int | None = None,
+        lost_frames: int | None = None,
+    ) -> None:
         """A player reports that the frame with this stamp is leaving its device now.
 
-        `lost_frames` of the same utterance were lost before that frame; None if the player does
-        not count them.
+        `start_ns` is the stamp of the first chunk that it has of the same utterance, and
+        `lost_frames` of it were lost before that frame; None if the player does not report them.
         """
         now = self._clock()
+        self._note_suspension(now)
         if not self._liveness.hear_from(player, now) or not self._queue:
             return
         utterance = self._queue[0]
@@ -144,7 +151,7 @@ class SpeechQueue:
         if located is None:
             return
         span, frame = located
-        if _is_of_earlier_utterance(utterance, frame, now):
+        if _is_of_earlier_utterance(utterance, start_ns, frame, now):
             return
         by_clock = self._liveness.follows_clock
         utterance.confirm(span.first, frame, now, lost_frames, by_clock=by_clock)
@@ -157,11 +164,17 @@ class SpeechQueue:
 
         Returns when to step again at the latest (s, of the clock); inf if there is no need to.
         """
-        now = self._clock()
-        if now > self._due + _SUSPENDED_SECONDS:
-            self._liveness.excuse_silence(now)
+        self._note_suspension(self._clock())
         self._due = self._step()
         return self._due
+
+    def _note_suspension(self, now: float) -> None:
+        """Notice that the process was suspended, and that reports may be missing therefore."""
+        if now > self._due + _SUSPENDED_SECONDS:
+            self._due = math.inf
+            self._liveness.excuse_silence(now)
+            if self._queue:
+                self._queue[0].progress.reports_missed = True
 
     def _step(self) -> float:
         while self._queue:
@@ -360,9 +373,13 @@ class SpeechQueue:
         self._delegate.finish(utterance, outcome, text, reason)
 
 
-def _is_of_earlier_utterance(utterance: Utterance, frame: int, now: float) -> bool:
-    """Whether a playhead is a last report of an utterance that was cut, where this one was only
-    just sent: it lies further ahead than could have been heard.
+def _is_of_earlier_utterance(
+    utterance: Utterance, start_ns: int | None, frame: int, now: float
+) -> bool:
+    """Whether a playhead is a late report of an utterance that was cut: that one began earlier, or,
+    where the player does not say so, it lies further ahead than could have been heard of this one.
     """
+    if start_ns is not None:
+        return start_ns < utterance.wire.spans[0].start_ns
     elapsed = now - utterance.wire.spans[0].due_at
     return utterance.progress.confirmed is None and frame > elapsed * utterance.rate + 1

@@ -58,6 +58,8 @@ class PlaybackProgress:
     unheard: deque[Chunk] = field(default_factory=deque)
     """The chunks that were sent and are not known to be heard, or have had no feedback."""
     losses: Losses = field(default_factory=Losses)
+    reports_missed: bool = False
+    """Reports may have been missed since the last one: this process was suspended."""
 
     @property
     def confirmed_frames(self) -> int:
@@ -86,7 +88,8 @@ class PlaybackProgress:
         reachable = part + 1.0
         if part == self.part:
             reachable = self.confirmed_frames + (now - self.confirmed_at + _SKIP_SECONDS) * rate
-        self.losses.skipped |= frame > reachable
+        self.losses.skipped |= frame > reachable and not self.reports_missed
+        self.reports_missed = False
         if lost_frames:
             self.losses.frames[part] = lost_frames
 

@@ -46,7 +46,7 @@ class SimulatedPlayer:
         self.heard: list[PlaybackStats] = []
         self.player._prepare(device)
 
-    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, _: int, lost_frames: int) -> None:
         self.playheads.append((stamp_ns, heard_at))
         self.losses.append((stamp_ns, lost_frames))
 

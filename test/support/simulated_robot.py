@@ -214,8 +214,11 @@ class WirePlayer:
                 stamp_ns = piece.stamp_ns + frames_to_ns(position, self._robot.rate)
                 break
             position -= piece.frames
-        lost = self._tracks[0].lost_before(reported) if self.counts else None
-        self._robot.reported.append((stamp_ns, self.name, lost))
+        track = self._tracks[0]
+        utterance: tuple[int | None, int | None] = (None, None)
+        if self.counts:
+            utterance = (track.pieces[0].stamp_ns, track.lost_before(reported))
+        self._robot.reported.append((stamp_ns, self.name, *utterance))
 
 
 @dataclass
@@ -273,7 +276,7 @@ class SimulatedRobot:
         self.subscriptions_known = True
         self.had_players: list[WirePlayer] = []
         """Every player that was ever connected."""
-        self.reported: list[tuple[int, str, int | None]] = []
+        self.reported: list[tuple[int, str, int | None, int | None]] = []
         self.faults: list[tuple[str, str | None]] = []
         self.raised: set[str] = set()
         self.abandoned = 0
@@ -356,8 +359,8 @@ class SimulatedRobot:
 
     def _report(self) -> None:
         reported, self.reported = self.reported, []
-        for stamp_ns, name, lost in reported:
-            self.queue.playhead(stamp_ns, name, lost)
+        for report in reported:
+            self.queue.playhead(*report)
 
     def hear(self, player: WirePlayer, key: int, first: int, end: int) -> None:
         goal = self.goals[key]

@@ -682,7 +682,7 @@ class Waiting:
         self.began = threading.Event()
         self.over = threading.Event()
 
-    def on_playhead(self, stamp_ns: int, heard_at: float, lost_frames: int) -> None:
+    def on_playhead(self, stamp_ns: int, heard_at: float, start_ns: int, lost_frames: int) -> None:
         """Not used."""
 
     def on_speaking(self, speaking: bool) -> None:

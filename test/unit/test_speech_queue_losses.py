@@ -163,12 +163,26 @@ def test_a_playhead_that_is_further_ahead_than_time_has_passed_has_skipped(
     goal = robot.goal(Say(2000))
     robot.run(0.1)
     start_ns = goal.sent[0][1]
-    robot.queue.playhead(start_ns, "", 0)
+    robot.queue.playhead(start_ns, "", start_ns, 0)
     robot.run(0.1)
     frame = round((0.1 + ahead) * RATE)
-    robot.queue.playhead(start_ns + frames_to_ns(frame, RATE), "", 0)
+    robot.queue.playhead(start_ns + frames_to_ns(frame, RATE), "", start_ns, 0)
     assert bool(goal.utterance.progress.losses) is not intact
     assert goal.utterance.heard_text(2000) == (words(2000) if intact else "")
+
+
+def test_reports_that_a_suspended_process_missed_are_no_loss() -> None:
+    robot = SimulatedRobot()
+    robot.player().stop()
+    goal = robot.goal(Say(2000))
+    robot.run(0.1)
+    robot.now += 0.5
+    start_ns = goal.sent[0][1]
+    robot.queue.playhead(start_ns + frames_to_ns(300, RATE), "", start_ns, 0)
+    assert not goal.utterance.progress.losses
+    robot.run(0.1)
+    robot.queue.playhead(start_ns + frames_to_ns(900, RATE), "", start_ns, 0)
+    assert goal.utterance.progress.losses.skipped
 
 
 def test_a_playhead_between_two_parts_is_of_neither() -> None:

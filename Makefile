@@ -15,7 +15,8 @@ run := PYTHONPATH="$$PYTHONPATH:$(CURDIR)/test" exec python
 
 # TEXT reaches the demo as it was typed: through the environment, and with no $ expanded.
 override TEXT := $(value TEXT)
-export ROS_DISTRO PYTHON TEXT
+ENGINE ?= auto
+export ROS_DISTRO PYTHON TEXT ENGINE
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
@@ -50,10 +51,10 @@ test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces 
 test-faults: setup-test ## the set-up, then what breaks robots: docs/reference/reliability.md
 	@. ./env.sh && tools/run_tests 2:test/faults,test/hostile -- $(PYTEST_ARGS)
 
-demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help")
+demo: build ## the set-up, then speak (TEXT="I am K-2SO, here to help" ENGINE=espeak)
 	@. ./env.sh && exec python tools/demo.py
 
-compare: build ## the set-up, then speak one text whole and streamed (COMPARE_ARGS="--device null")
+compare: build ## the set-up, then speak texts whole and streamed (COMPARE_ARGS="--device null")
 	@. ./env.sh && exec k2so-tts compare $(COMPARE_ARGS)
 
 bench: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## the set-up, then measure latency and cost on a virtual sound card

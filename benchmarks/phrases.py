@@ -21,8 +21,6 @@ from rich.table import Table
 
 from k2so_tts.bench.texts import PARAGRAPH
 from k2so_tts.cli import arguments
-from k2so_tts.cli.arguments import parse_engine_options
-from k2so_tts.engines import create_engine
 from k2so_tts.metrics import percentiles
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
@@ -55,20 +53,20 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=50)
     arguments.add_engine(parser, default="espeak")
     arguments.add_engine_options(parser)
+    arguments.add_voice(parser)
     given = parser.parse_args()
-    engine_options = parse_engine_options(given.engine, dict(given.engine_options))
-    engine = create_engine(given.engine, engine_options)
-    with closing(engine), tempfile.TemporaryDirectory() as directory:
+    spec = arguments.engine_spec(given)
+    with closing(spec.make()) as engine, tempfile.TemporaryDirectory() as directory:
         engine.load()
         phrases = PhraseCache(directory=Path(directory))
-        loaded = LoadedEngine(engine, given.engine, phrases=phrases)
-        manner = SynthesisOptions(engine.find_voice(engine.default_voice))
+        loaded = LoadedEngine(engine, spec.name, phrases=phrases)
+        manner = SynthesisOptions(engine.find_voice(given.voice or engine.default_voice))
         texts = [f"{number}: {PARAGRAPH}" for number in range(given.texts)]
         made = [first_chunk_ms(loaded, text, manner) for text in texts]
         kept = [first_chunk_ms(loaded, text, manner) for text in texts]
         size = phrases.kept()[1] / len(texts) / 1024
     table = Table(f"ms to the first chunk of {size:.0f} KiB", "median", "p95", "max")
-    for name, figures in ((f"made by {given.engine}", made), ("kept on disk", kept)):
+    for name, figures in ((f"made by {spec.name}", made), ("kept on disk", kept)):
         table.add_row(name, *(f"{figure:.1f}" for figure in percentiles(figures).values()))
     console = Console()
     console.print(table)

@@ -15,8 +15,8 @@ from launch_ros.actions import Node
 from launch import LaunchContext, LaunchDescription
 
 ARGUMENTS = {
-    "engine": "the engine that speaks; empty: as in the parameter file",
-    "voice": "a voice or language tag of the engine; empty: as in the parameter file",
+    "engine": "the engine that speaks, or auto; empty: as in the parameter file",
+    "voice": "a voice (joe), language tag or Piper file; empty: as in the parameter file",
     "device": "auto, null, wav:FILE, an index or a part of a name; empty: as in the parameter file",
     "namespace": "the namespace of both nodes, and of their enclaves where ROS's security is on",
     "params_file": "a parameter file",

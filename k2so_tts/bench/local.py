@@ -14,7 +14,7 @@ import numpy as np
 
 from k2so_tts.audio import EMPTY_PCM, Pcm, Samples, to_samples
 from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
-from k2so_tts.engines import Engine
+from k2so_tts.engines import streams
 from k2so_tts.playback import DeviceError, PlayerSettings, play
 from k2so_tts.playback.devices import open_device, output_devices
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -52,7 +52,7 @@ class _Log:
 
 
 def speak(
-    engine: Engine,
+    loaded: LoadedEngine,
     text: str,
     manner: SynthesisOptions,
     settings: PlayerSettings,
@@ -70,11 +70,11 @@ def speak(
         DeviceError: there is no such device.
         MeasureError: the text made no sound.
     """
-    synthesis = Synthesis(LoadedEngine(engine), text, manner, streaming=streaming)
+    synthesis = Synthesis(loaded, text, manner, streaming=streaming)
     log = _Log()
     heard = play(
         _logged(synthesis, log, cut=cut),
-        engine.sample_rate,
+        synthesis.rate,
         settings,
         lambda position: log.heard.append((time.monotonic(), position)),
     )
@@ -110,13 +110,14 @@ def _logged(synthesis: Synthesis, log: _Log, *, cut: bool) -> Iterator[Pcm]:
 class Comparison:
     """One text spoken traditionally (made whole, then played) and streamed.
 
-    `differing` counts the samples in which the two differ, with those that only one of them has.
+    `differing` counts the samples in which the two differ, with those that only one of them has;
+    None for an engine that speaks each time, and each segment, in its own way.
     """
 
-    engine: str
+    text: str
     traditional: MeasuredUtterance
     streamed: MeasuredUtterance
-    differing: int
+    differing: int | None
 
     @property
     def improvement(self) -> float:
@@ -125,15 +126,25 @@ class Comparison:
 
 
 def compare(
-    name: str, engine: Engine, text: str, manner: SynthesisOptions, settings: PlayerSettings
+    loaded: LoadedEngine, text: str, manner: SynthesisOptions, settings: PlayerSettings
 ) -> Comparison:
-    """Speak a text both ways with an engine that is loaded. Raises what `speak` raises."""
-    traditional, whole = speak(engine, text, manner, settings, streaming=False)
-    streamed, pieces = speak(engine, text, manner, settings)
+    """Speak a text both ways; made whole it is not heard to its end where that shows nothing more.
+
+    Raises what `speak` raises.
+    """
+    is_comparable = streams(loaded.engine)
+    traditional, whole = speak(
+        loaded, text, manner, settings, streaming=False, cut=not is_comparable
+    )
+    streamed, pieces = speak(loaded, text, manner, settings)
+    differing = _differing(whole, pieces) if is_comparable else None
+    return Comparison(text, traditional, streamed, differing)
+
+
+def _differing(whole: Pcm, pieces: Pcm) -> int:
     common = min(len(whole), len(pieces))
     differing = np.count_nonzero(whole[:common] != pieces[:common])
-    differing += abs(len(whole) - len(pieces))
-    return Comparison(name, traditional, streamed, int(differing))
+    return int(differing) + abs(len(whole) - len(pieces))
 
 
 class BarePipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -34,7 +34,9 @@ _JOIN_SECONDS = 5.0
 _DIAGNOSTICS_DEPTH = 1000
 
 
-def measure_many_robots(robots: int, engine: str, seconds: float) -> ManyRobotsResult:
+def measure_many_robots(
+    robots: int, server: Mapping[str, object], seconds: float
+) -> ManyRobotsResult:
     """Have several robots speak at once for `seconds`, on null devices, then idle for half that.
 
     Raises:
@@ -43,7 +45,6 @@ def measure_many_robots(robots: int, engine: str, seconds: float) -> ManyRobotsR
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     namespaces = [f"/bench_{os.getpid()}/robot{number}" for number in range(1, robots + 1)]
     with ExitStack() as stack:
-        server = {"engine": engine}
         player = {"device": "null", "rest_after": _REST_SECONDS}
         pids = [
             pid

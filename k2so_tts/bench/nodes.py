@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
@@ -23,6 +24,7 @@ from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
 from k2so_tts.ros.diagnostics import values_by_node
+from k2so_tts.synthesis.engine_supervisor import EngineSpec
 
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
@@ -78,18 +80,21 @@ class BenchClient(SpeechClient):
         return self._diagnostics.get(f"{self._namespace}/{node}", {})
 
     def wait_for_status(
-        self, node: str, condition: Callable[[dict[str, str]], bool]
+        self,
+        node: str,
+        condition: Callable[[dict[str, str]], bool],
+        timeout: float = _START_SECONDS,
     ) -> dict[str, str]:
         """Wait for diagnostic values that satisfy a condition, and return them.
 
         Raises:
             MeasureError: none came in time.
         """
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + timeout
         while not (values := self.status(node)) or not condition(values):
             if time.monotonic() > deadline:
                 raise MeasureError(
-                    f"{node} did not publish the expected diagnostics in {_START_SECONDS:g} s"
+                    f"{node} did not publish the expected diagnostics in {timeout:g} s"
                 )
             time.sleep(_LOOK_SECONDS)
         return values
@@ -132,8 +137,25 @@ class BenchClient(SpeechClient):
         self._diagnostics.update(values_by_node(message))
 
 
+def server_parameters(spec: EngineSpec, voice: str) -> dict[str, object]:
+    """The parameters of a server that speaks with this engine, or not at all: it has no fallback
+    that could be measured in its place, nor phrases from earlier runs.
+    """
+    options = {f"{spec.name}.{name}": value for name, value in spec.options.items()}
+    parameters = {
+        "engine": spec.name,
+        "fallback_engine": "",
+        "voice": voice,
+        "phrase_cache_mib": 0,
+        **options,
+    }
+    return {name: json.dumps(value) for name, value in parameters.items()}
+
+
 @contextmanager
-def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, BenchClient]]:
+def bench_robot(
+    spec: EngineSpec, voice: str, settings: PlayerSettings
+) -> Iterator[tuple[Robot, BenchClient]]:
     """Run one robot in a namespace of its own; yields it, warmed up, and its client.
 
     Raises:
@@ -150,7 +172,7 @@ def bench_robot(engine: str, settings: PlayerSettings) -> Iterator[tuple[Robot, 
     }
     with (
         closing(BenchClient(namespace)) as client,
-        running(namespace, {"engine": engine}, player) as robot,
+        running(namespace, server_parameters(spec, voice), player) as robot,
     ):
         client.wait_for_nodes()
         client.warm_up()

@@ -48,6 +48,29 @@ def plot(utterances: Sequence[MeasuredUtterance], prebuffer: int, facts: str, pa
     figure.savefig(path, dpi=110)
 
 
+def plot_silence(bars: Sequence[tuple[str, float]], facts: str, path: Path) -> None:
+    """Draw the silence (s) before the first word as bars, each with its label, into an image, with
+    `facts` as the caption.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    figure = Figure(figsize=(9, 0.4 * len(bars) + 1.4), layout=ConstrainedLayoutEngine())
+    axes = figure.subplots()
+    labels = [label for label, _ in bars]
+    colours = [HEARD if "streamed" in label else REQUEST for label in labels]
+    drawn = axes.barh(labels, [seconds for _, seconds in bars], color=colours, height=_BAR)
+    axes.bar_label(drawn, fmt="%.2f s", padding=4, color=INK)
+    axes.invert_yaxis()
+    axes.set_title("Silence before the first word", loc="left", weight="bold", color=INK)
+    axes.set_xlabel("s")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(
+        facts.replace("\n", "  ·  "), x=0.012, ha="left", size=6, color=REQUEST, wrap=True
+    )
+    figure.savefig(path, dpi=110)
+
+
 def _draw_beginning(
     axes: Any, utterance: MeasuredUtterance, prebuffer: int, until_ms: float
 ) -> None:

@@ -10,3 +10,11 @@ PARAGRAPH = (
 )
 MINUTE = f"{PARAGRAPH} " * 20
 """More than two minutes of speech."""
+ONE_SENTENCE = "Let me see what there is to do for us in this place."
+TWO_SENTENCES = f"{ONE_SENTENCE} I will tell you as soon as I know more about it."
+EIGHT_SENTENCES = (
+    f"{TWO_SENTENCES} The door at the end of the hall is open. Nobody has been there since this "
+    "morning. I can carry the box for you, if you like. Please keep a little distance while I "
+    "turn around. My battery will last for another four hours. After that I have to go back to "
+    "my station."
+)

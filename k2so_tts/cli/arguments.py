@@ -5,9 +5,21 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from k2so_tts.engines import engine_names, engine_options
+from k2so_tts.engines import (
+    AUTO,
+    NATURAL,
+    checked_options,
+    engine_names,
+    engine_options,
+    select_engine,
+    with_path,
+)
 from k2so_tts.text.stream import clean
+
+if TYPE_CHECKING:
+    from k2so_tts.synthesis.engine_supervisor import EngineSpec
 
 RATES = (0.25, 4.0)
 """Speaking rates that are allowed, as multiples of the normal one."""
@@ -23,12 +35,12 @@ def add_text(parser: ArgumentParser) -> None:
 def add_engine(
     parser: ArgumentParser, *, default: str | None = None, required: bool = False
 ) -> None:
-    """Add `--engine`, one of those installed."""
+    """Add `--engine`, one of those installed, or `auto`; `engine_spec` reads it."""
     parser.add_argument(
         "--engine",
         default=default,
         required=required,
-        choices=engine_names(),
+        choices=[*engine_names(), AUTO] if default or required else engine_names(),
         help="use this engine" if default or required else "use this engine only",
     )
 
@@ -50,6 +62,15 @@ def add_engine_options(parser: ArgumentParser) -> None:
 def add_voice(parser: ArgumentParser) -> None:
     """Add `--voice`; empty stands for the default voice of the engine."""
     parser.add_argument("--voice", default="", help="a voice or language of the engine")
+
+
+def add_cut_at(parser: ArgumentParser) -> None:
+    """Add `--cut-at`, one of `segmenter.SEGMENTATIONS`."""
+    from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
+
+    parser.add_argument(
+        "--cut-at", default=WORD, choices=SEGMENTATIONS, help="as the parameter cut_at"
+    )
 
 
 def add_device(parser: ArgumentParser) -> None:
@@ -96,6 +117,23 @@ def at_least(least: int) -> Callable[[str], int]:
 def read_text(options: Namespace) -> str:
     """The text of `add_text`, from standard input if that was asked for, cleaned for speaking."""
     return clean(sys.stdin.read() if options.text == "-" else options.text)
+
+
+def engine_spec(options: Namespace) -> EngineSpec:
+    """The engine that `--engine`, `--voice` and `-o` ask for; `auto` is replaced by a name.
+
+    Raises:
+        SettingError: an option of the engine is unknown or its value invalid.
+        EngineUnavailable: there is no such engine.
+    """
+    from k2so_tts.synthesis.engine_supervisor import EngineSpec
+
+    given = dict(options.engine_options)
+    name = select_engine(options.engine, options.voice, given)
+    values: Mapping[str, object] = parse_engine_options(name, given)
+    if name == NATURAL:
+        values = with_path(values, options.voice)
+    return EngineSpec(name, checked_options(name, values))
 
 
 def parse_engine_options(engine: str, given: Mapping[str, str]) -> dict[str, object]:

@@ -23,11 +23,10 @@ from k2so_tts.bench.texts import LONG, PARAGRAPH, SHORT, WARM_UP
 from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
 from k2so_tts.cli import arguments
 from k2so_tts.cli.arguments import at_least
-from k2so_tts.engines import create_engine
 from k2so_tts.playback import PlayerSettings
 from k2so_tts.processes import exit_on_signals
 from k2so_tts.resampler import require_soxr
-from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     arguments.add_engine(parser, default="espeak")
+    arguments.add_engine_options(parser)
+    arguments.add_voice(parser)
     arguments.add_device(parser)
     parser.add_argument(
         "--goals", type=at_least(1), default=30, help="how often each step is measured"
@@ -92,29 +93,34 @@ def run(options: Namespace) -> int:
     """Measure; 0 when every ratio is within its bound, else 1.
 
     Raises:
-        EngineError: the engine failed.
+        EngineError: the engine failed, or is unusable.
+        SettingError: an option of the engine is invalid.
         DeviceError: there is no such device.
         MeasureError: the nodes did not start, or were not heard.
         ImportError: soxr, or matplotlib, which `--plot` needs, is missing.
         OSError: a file cannot be written.
     """
     require_soxr()
+    spec = arguments.engine_spec(options)
     exit_on_signals()
     sys.setswitchinterval(_SWITCH_SECONDS)
     if options.plot:
         import_module("matplotlib")
+    with closing(spec.make()) as engine:
+        engine.load()  # the node tells only that it could not start
+        engine.find_voice(options.voice or engine.default_voice)
     device, device_name = choose_device(options.device)
     settings = PlayerSettings(
         device=device,
         block_frames=options.block_frames,
         device_latency=options.device_latency,
     )
-    results = Results(_facts(options, settings, device_name))
+    results = Results(_facts(options, spec, settings, device_name))
     console.print(lines(results.facts), markup=False)
     if options.check:
-        tries = (_check_once(results, settings, options) for _ in range(_CHECK_TRIES))
+        tries = (_check_once(results, spec, settings, options) for _ in range(_CHECK_TRIES))
         return int(not any(tries))
-    _measure(results, settings, options)
+    _measure(results, spec, settings, options)
     for table in results.tables():
         console.print()
         console.print(table)
@@ -123,13 +129,16 @@ def run(options: Namespace) -> int:
     return int(not all(ratio.holds for ratio in results.ratios))
 
 
-def _facts(options: Namespace, settings: PlayerSettings, device: str) -> dict[str, str]:
+def _facts(
+    options: Namespace, spec: EngineSpec, settings: PlayerSettings, device: str
+) -> dict[str, str]:
     """What the figures depend on."""
     return {
         **describe(),
         "device": f"{device}, blocks of {settings.block_frames} frames, "
         f"latency {settings.device_latency or 'as low as it can'}",
-        "engine": options.engine,
+        "engine": spec.name,
+        "voice": options.voice or "the engine's default",
         "prebuffer": f"{settings.prebuffer_chunks} chunks",
         "seed": str(options.seed),
     }
@@ -144,12 +153,14 @@ def _write(results: Results, settings: PlayerSettings, options: Namespace) -> No
         plot(results.utterances, settings.prebuffer_chunks, lines(results.facts), options.plot)
 
 
-def _check_once(results: Results, settings: PlayerSettings, options: Namespace) -> bool:
+def _check_once(
+    results: Results, spec: EngineSpec, settings: PlayerSettings, options: Namespace
+) -> bool:
     """Whether the ratios are within their bounds; a busy machine alone may make them exceed one."""
     from k2so_tts.bench.nodes import bench_robot
 
     try:
-        with bench_robot(options.engine, settings) as (_, client):
+        with bench_robot(spec, options.voice, settings) as (_, client):
             _measure_in_turns(client, results, settings, options.seed, _CHECK_ROUNDS, cut=True)
     except MeasureError as error:
         console.print(str(error), markup=False)
@@ -159,11 +170,18 @@ def _check_once(results: Results, settings: PlayerSettings, options: Namespace) 
     return all(ratio.holds for ratio in results.ratios)
 
 
-def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> None:
+def _measure(
+    results: Results, spec: EngineSpec, settings: PlayerSettings, options: Namespace
+) -> None:
     from k2so_tts.bench.many_robots import measure_many_robots
-    from k2so_tts.bench.nodes import bench_robot, measure_costs, measure_utterances
+    from k2so_tts.bench.nodes import (
+        bench_robot,
+        measure_costs,
+        measure_utterances,
+        server_parameters,
+    )
 
-    with bench_robot(options.engine, settings) as (robot, client):
+    with bench_robot(spec, options.voice, settings) as (robot, client):
         _measure_in_turns(client, results, settings, options.seed, options.goals, cut=False)
         with _progress("whole utterances over ROS", 1):
             results.utterances += measure_utterances(client)
@@ -171,11 +189,12 @@ def _measure(results: Results, settings: PlayerSettings, options: Namespace) -> 
         if options.seconds:
             with _progress("cost over ROS", 1):
                 results.costs = measure_costs(robot, client, options.seconds)
-    _measure_locally(results, settings, options)
+    _measure_locally(results, spec, settings, options)
+    server = server_parameters(spec, options.voice)
     for robots in options.robots if options.seconds else ():
         with _progress(f"{robots} robots", 1):
             seconds = min(_MANY_ROBOTS_SECONDS, options.seconds)
-            results.many_robots.append(measure_many_robots(robots, options.engine, seconds))
+            results.many_robots.append(measure_many_robots(robots, server, seconds))
 
 
 def _measure_in_turns(
@@ -209,22 +228,23 @@ def _measure_in_turns(
     }
 
 
-def _measure_locally(results: Results, settings: PlayerSettings, options: Namespace) -> None:
+def _measure_locally(
+    results: Results, spec: EngineSpec, settings: PlayerSettings, options: Namespace
+) -> None:
     """Measure the engine and the player in this process, without ROS."""
-    engine = create_engine(options.engine)
     goals = min(_LOCAL_GOALS, options.goals)
-    with closing(engine), _progress("without ROS", 2 * goals + 1) as advance:
-        engine.load()
-        manner = SynthesisOptions(engine.find_voice(engine.default_voice))
-        for _ in stream_pcm(Synthesis(LoadedEngine(engine), WARM_UP, manner)):
+    with closing(spec.make()) as engine, _progress("without ROS", 2 * goals + 1) as advance:
+        loaded = load(spec, engine)
+        manner = SynthesisOptions(engine.find_voice(options.voice or engine.default_voice))
+        for _ in stream_pcm(Synthesis(loaded, WARM_UP, manner)):
             pass
         for text in (SHORT, LONG):
             spoken = []
             for _ in range(goals):
-                spoken.append(speak(engine, text, manner, settings, cut=text is LONG)[0])
+                spoken.append(speak(loaded, text, manner, settings, cut=text is LONG)[0])
                 advance()
             results.steps[f"{len(text.split())} words, without ROS"] = _steps(spoken)
-        whole, _ = speak(engine, PARAGRAPH, manner, settings)
+        whole, _ = speak(loaded, PARAGRAPH, manner, settings)
         results.utterances.append(replace(whole, name="a paragraph, without ROS"))
 
 

@@ -9,12 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 from k2so_tts.cli import arguments
-from k2so_tts.engines import EngineError, Prosody, checked_options, streams
+from k2so_tts.engines import EngineError, Prosody, streams
 from k2so_tts.settings import SettingError
-from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
+from k2so_tts.synthesis.engine_supervisor import load
 from k2so_tts.synthesis.phrase_cache import MIB, PhraseCache
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
-from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 from k2so_tts.text.stream import clean
 
 
@@ -50,9 +49,7 @@ def _add_warm_arguments(parser: ArgumentParser) -> None:
     arguments.add_engine_options(parser)
     arguments.add_voice(parser)
     arguments.add_rate(parser)
-    parser.add_argument(
-        "--cut-at", default=WORD, choices=SEGMENTATIONS, help="as the parameter cut_at"
-    )
+    arguments.add_cut_at(parser)
     parser.add_argument(
         "--mib", type=int, default=MIB, help=f"as the parameter phrase_cache_mib (default {MIB})"
     )
@@ -62,7 +59,7 @@ def _warm(options: Namespace) -> None:
     """Synthesise, without playing it, each phrase that is not kept yet, and keep it."""
     if options.mib < 1:
         raise SettingError(f"--mib is {options.mib}; allowed: 1 or more")
-    spec = _engine_spec(options)
+    spec = arguments.engine_spec(options)
     texts = list(_phrases(options.file))
     phrases = PhraseCache(options.mib)
     engine = spec.make()
@@ -80,11 +77,6 @@ def _warm(options: Namespace) -> None:
                 raise EngineError(phrases.fault)
             print(f"{number}/{len(texts)} {frames / engine.sample_rate:.1f} s: {text}")
     print(f"{phrases.misses} made, {phrases.hits} there already; {_describe(phrases)}")
-
-
-def _engine_spec(options: Namespace) -> EngineSpec:
-    given = arguments.parse_engine_options(options.engine, dict(options.engine_options))
-    return EngineSpec(options.engine, checked_options(options.engine, given))
 
 
 def _info(_: Namespace) -> None:

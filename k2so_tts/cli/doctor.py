@@ -116,6 +116,21 @@ def _espeak() -> str:
         return f"{len(engine.voices())} voices at {engine.sample_rate} Hz"
 
 
+def _piper() -> str:
+    """The voices, without loading one."""
+    from k2so_tts.engines import require
+    from k2so_tts.engines.piper.engine import INSTALL
+    from k2so_tts.engines.piper.voices import MODULES, installed_voices
+
+    require("piper", MODULES, INSTALL)
+    files, faults = installed_voices()
+    if not files:
+        because = f" ({'; '.join(faults)})" if faults else ""
+        raise EngineUnavailable(f"no voice{because}; get one with 'k2so-tts voices install joe'")
+    names = ", ".join(file.name for file in files)
+    return f"{_version('piper-tts')}, onnxruntime {_version('onnxruntime')}, {names}"
+
+
 def _devices() -> str:
     from k2so_tts.playback.devices import DeviceError, output_devices
 
@@ -141,8 +156,9 @@ CHECKS = (
     Check("sounddevice", _sounddevice, ("sounddevice",)),
     Check("PortAudio", _portaudio),
     Check("espeak-ng", _espeak),
+    Check("piper", _piper, required=False),
     Check("sound device", _devices),
     Check("rclpy (ROS 2)", _rclpy, ("rclpy",), required=False),
     Check("audio_common_msgs", _interfaces, ("audio_common_msgs",), required=False),
 )
-"""In this order. sentencex splits texts for neural engines; espeak-ng speaks without it."""
+"""In this order. Neural engines, Piper among them, take sentencex as well; espeak-ng does not."""

@@ -26,7 +26,7 @@ COMMANDS = {
     "compare": "speak a text made whole first and streamed, and compare the two",
     "bench": "measure latency and cost, over ROS and without it",
     "cache": "manage the phrases that are kept on disk",
-    "voices": "list the engines that are installed, and their voices",
+    "voices": "list the engines that are installed and their voices, or install a voice",
     "doctor": "check what speaking needs, and how to install what is missing",
 }
 """What each command does. `k2so_tts.cli` has a module of the same name for each."""

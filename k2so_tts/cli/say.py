@@ -12,10 +12,10 @@ from k2so_tts.audio import Pcm
 from k2so_tts.cli import arguments
 from k2so_tts.cli.libraries import require_portaudio
 from k2so_tts.cli.progress import speaking_progress
-from k2so_tts.engines import Prosody, create_engine
+from k2so_tts.engines import AUTO, Prosody
 from k2so_tts.playback import PlayerSettings, play
 from k2so_tts.resampler import require_soxr
-from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.engine_supervisor import load
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 
@@ -23,9 +23,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     arguments.add_text(parser)
     parser.add_argument("--wav", metavar="FILE", help="write a WAV file instead of playing")
-    arguments.add_engine(parser, default="espeak")
+    arguments.add_engine(parser, default=AUTO)
     arguments.add_engine_options(parser)
     arguments.add_voice(parser)
+    arguments.add_cut_at(parser)
     arguments.add_device(parser)
     arguments.add_rate(parser)
     arguments.add_volume(parser)
@@ -47,12 +48,14 @@ def run(options: Namespace) -> int:
         require_soxr()
     if not options.wav and not options.device.startswith(("null", "wav:")):
         require_portaudio()
-    given = arguments.parse_engine_options(options.engine, dict(options.engine_options))
-    with closing(create_engine(options.engine, given)) as engine:
-        engine.load()
+    spec = arguments.engine_spec(options)
+    with closing(spec.make()) as engine:
+        loaded = load(spec, engine)
         voice = engine.find_voice(options.voice or engine.default_voice)
-        manner = SynthesisOptions(voice, Prosody(options.rate), options.volume)
-        chunks = stream_pcm(Synthesis(LoadedEngine(engine), text, manner))
+        manner = SynthesisOptions(
+            voice, Prosody(options.rate), options.volume, segmentation=options.cut_at
+        )
+        chunks = stream_pcm(Synthesis(loaded, text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
         else:

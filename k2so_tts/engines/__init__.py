@@ -24,9 +24,12 @@ from k2so_tts.engines.base import (
     streams,
     warnings_of,
 )
+from k2so_tts.engines.selection import AUTO, NATURAL, candidates, select_engine, with_path
 
 __all__ = [
+    "AUTO",
     "GROUP",
+    "NATURAL",
     "NORMAL",
     "Engine",
     "EngineError",
@@ -34,6 +37,7 @@ __all__ = [
     "Prosody",
     "UnknownVoice",
     "Voice",
+    "candidates",
     "checked_options",
     "create_engine",
     "engine_names",
@@ -41,6 +45,8 @@ __all__ = [
     "loudness_of",
     "match_voice",
     "require",
+    "select_engine",
     "streams",
     "warnings_of",
+    "with_path",
 ]

@@ -107,7 +107,7 @@ def engine_options(name: str) -> dict[str, Setting]:
 
     Raises `EngineUnavailable`.
     """
-    declared: tuple[Setting, ...] = getattr(_engine_class(name), "options", ())
+    declared: tuple[Setting, ...] = getattr(engine_class(name), "options", ())
     return {setting.name: replace(setting, name=f"{name}.{setting.name}") for setting in declared}
 
 
@@ -118,7 +118,7 @@ def create_engine(name: str, options: Mapping[str, object] = MappingProxyType({}
         EngineUnavailable: no engine of this name is installed, or it can't be imported.
         SettingError: it does not have an option, or its value is not allowed.
     """
-    engine: Engine = _engine_class(name)(**checked_options(name, options))
+    engine: Engine = engine_class(name)(**checked_options(name, options))
     return engine
 
 
@@ -161,7 +161,8 @@ def loudness_of(engine: Engine, voice: str) -> float | None:
     return measured(voice)
 
 
-def _engine_class(name: str) -> Any:
+def engine_class(name: str) -> Any:
+    """The class of an engine. Raises `EngineUnavailable`: not installed, or can't be imported."""
     points = _entry_points()
     if name not in points:
         raise EngineUnavailable(f"no engine {name!r}; installed: {', '.join(sorted(points))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from k2so_tts.audio import CHUNK_FRAMES
+from k2so_tts.engines import AUTO
 from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.settings import Setting
 from k2so_tts.synthesis.phrase_cache import MIB
@@ -14,7 +15,12 @@ VOLUME = (0.0, 1.0)
 """The lowest and highest linear gain, of a goal and of the parameter."""
 
 PARAMETERS = (
-    Setting("engine", "espeak", "The engine that speaks; see 'k2so-tts voices'."),
+    Setting(
+        "engine",
+        AUTO,
+        "The engine that speaks; see 'k2so-tts voices'. auto: Piper if it has the voice, or any "
+        "where none is named, and espeak otherwise and for languages that Piper has no voice for.",
+    ),
     Setting(
         "fallback_engine",
         "espeak",
@@ -24,7 +30,8 @@ PARAMETERS = (
         "voice",
         "",
         "The default voice, used for goals whose language it speaks: a name or language tag of the "
-        "engine (espeak: en-us, de, en-gb+f3); empty: the engine's own default.",
+        "engine (espeak: en-us, de, en-gb+f3; piper: joe, en_US-joe-medium, en, or the path of an "
+        ".onnx file); empty: the engine's own default.",
         live=True,
     ),
     Setting(

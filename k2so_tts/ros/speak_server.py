@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,7 @@ from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
 from k2so_tts.ros.server_statistics import ServerStatistics
 from k2so_tts.ros.speech_queue import QUEUE, REJECT, Outcome, QueueSettings, SpeechQueue
 from k2so_tts.ros.utterance import Utterance
-from k2so_tts.ros.voice_selection import VoiceSelector, engine_parameters, fallback_of
+from k2so_tts.ros.voice_selection import VoiceSelector, engine_parameters
 from k2so_tts.settings import brief
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 from k2so_tts.text.stream import TextStream, clean
@@ -83,12 +83,14 @@ class SpeakServer(Node):
         self._settings = Parameters(self, PARAMETERS)
         self._settings.declare(engine_parameters(self._settings.values))
         self._voices = VoiceSelector(
-            self._settings.values, on_fault=self._on_engine_fault, on_ready=self._on_engine_ready
+            self._settings.values, on_fault=self._log_error, on_ready=self._log_info
         )
         self._statistics = ServerStatistics()
         self._stream: TextStream | None = None
         self._syntheses: set[Synthesis] = set()
         self._faults: dict[str, str] = {}
+        self._logged_warnings: set[str] = set()
+        """Those of the engine."""
         self._unheard: dict[int, AudioStamped] = {}
         """The chunks of the current utterance that were sent and are not heard yet, by stamp."""
         self._frame_id = self.get_fully_qualified_name()
@@ -113,8 +115,8 @@ class SpeakServer(Node):
             cancel=lambda key: self._queue_thread.post(lambda queue: queue.cancel(key)),
             on_end=self._diagnostics.publish,
         )
-        name = fallback_of(self._settings.values) or self._settings["engine"]
-        self.get_logger().info(f"ready to speak with {name}")
+        supervisor = self._voices.supervisor
+        self._log_info(f"ready to speak with {supervisor.fallback_name or supervisor.name}")
 
     @property
     def broken(self) -> str | None:
@@ -322,18 +324,22 @@ class SpeakServer(Node):
         self._voices.supervisor.abandon(utterance.synthesis.engine)
         return utterance.synthesis.abandon_engine(EngineError(reason))
 
-    # Events of the engine supervisor
+    # Events of the engine supervisor, in its threads
 
-    def _on_engine_fault(self, fault: str) -> None:
-        name, fallback = self._settings["engine"], fallback_of(self._settings.values)
-        instead = f", {fallback!r} does" if fallback else ""
-        self.get_logger().error(f"engine {name!r} can't speak{instead}: {fault}")
+    def _log_error(self, message: str) -> None:
+        self.get_logger().error(message)
 
-    def _on_engine_ready(self, seconds: float) -> None:
-        name = self._settings["engine"]
-        self.get_logger().info(f"engine {name!r} is ready after {seconds:.1f} s")
+    def _log_info(self, message: str) -> None:
+        self.get_logger().info(message)
 
     # Parameters and diagnostics
+
+    def _log_warnings(self, warnings: Iterable[str]) -> None:
+        """Log what limits the engine, each once."""
+        for warning in warnings:
+            if warning not in self._logged_warnings:
+                self._logged_warnings.add(warning)
+                self.get_logger().warning(warning)
 
     def _on_parameters(self, changes: Mapping[str, Any]) -> None:
         settings = {**self._settings.values, **changes}
@@ -350,6 +356,7 @@ class SpeakServer(Node):
         report.values.update(self._statistics.values())
         report.errors += list(self._faults.values())
         self._voices.assess(report)
+        self._log_warnings(self._voices.supervisor.warnings)
         self._statistics.assess(report, self._settings.values)
         if self._player_clock is not None:
             report.values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6

@@ -10,13 +10,18 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from k2so_tts.engines import (
+    AUTO,
+    NATURAL,
     Engine,
     EngineError,
     EngineUnavailable,
     Prosody,
     UnknownVoice,
+    candidates,
     engine_names,
     engine_options,
+    select_engine,
+    with_path,
 )
 from k2so_tts.ros.diagnostics import StatusReport
 from k2so_tts.ros.server_parameters import RATE, VOLUME
@@ -28,11 +33,16 @@ from k2so_tts.synthesis.synthesis import SynthesisOptions
 
 
 class _Voices(NamedTuple):
-    """The voices that the parameters name, as the loaded engine knows them."""
+    """The voices that the parameters name, as the loaded engine knows them.
+
+    An empty name stands for a voice that only `substitute` has: the fallback, where the engine was
+    selected by `auto`.
+    """
 
     engine: Engine
     default: str
     aliases: Mapping[str, str]
+    substitute: Engine | None
 
     def find(self, language: str) -> str:
         """The voice for a goal's language: an alias, else the configured voice if it speaks that
@@ -44,7 +54,7 @@ class _Voices(NamedTuple):
         default_language = self.default.partition("+")[0].lower().replace("_", "-")
         if not wanted or f"{default_language}-".startswith(f"{wanted}-"):
             return self.default
-        return self.engine.find_voice(language)
+        return _find_voice(self.engine, self.substitute, language)
 
 
 class VoiceSelector:
@@ -52,8 +62,8 @@ class VoiceSelector:
 
     Args:
         settings: the values of the node's parameters.
-        on_fault: as for an `EngineSupervisor`.
-        on_ready: as for an `EngineSupervisor`.
+        on_fault: is called, in any thread, with a sentence that says what is wrong with the engine.
+        on_ready: is called, in any thread, with a sentence when it was loaded in the background.
 
     Raises:
         SettingError: the engine, the fallback, the voice or an alias is unknown.
@@ -65,9 +75,12 @@ class VoiceSelector:
         settings: Mapping[str, Any],
         *,
         on_fault: Callable[[str], None] = lambda _: None,
-        on_ready: Callable[[float], None] = lambda _: None,
+        on_ready: Callable[[str], None] = lambda _: None,
     ) -> None:
-        name, fallback = settings["engine"], fallback_of(settings)
+        self._is_auto = settings["engine"] == AUTO
+        name = _selected_engine(settings)
+        fallback = "" if settings["fallback_engine"] == name else settings["fallback_engine"]
+        instead = f", {fallback!r} does" if fallback else ""
         self._settings: dict[str, Any] = {}
         self._resolving = threading.Lock()
         self._voices: _Voices | None = None
@@ -80,8 +93,8 @@ class VoiceSelector:
             _engine_spec("fallback_engine", fallback, settings) if fallback else None,
             phrases=self._phrases,
             accept=self._on_loaded,
-            on_fault=on_fault,
-            on_ready=on_ready,
+            on_fault=lambda fault: on_fault(f"engine {name!r} can't speak{instead}: {fault}"),
+            on_ready=lambda seconds: on_ready(f"engine {name!r} is ready after {seconds:.1f} s"),
         )
 
     def close(self) -> None:
@@ -98,13 +111,14 @@ class VoiceSelector:
         _parse_aliases(new["voice_aliases"])
         with self._resolving:
             if self._voices is not None:
-                self._voices = _resolve(self._voices.engine, new)
+                self._voices = _resolve(self._voices.engine, self._voices.substitute, new)
             self._settings = new
 
     def voice_for(self, language: str) -> str:
         """The engine's voice for a goal's language. Raises `UnknownVoice`.
 
-        It is empty while the engine is not loaded: any name may be one of its voices then.
+        It is empty while the engine is not loaded, as any name may be one of its voices then, and
+        where the fallback speaks in its place, as `auto` allows (see `begin`).
         """
         voices = self._voices
         return "" if voices is None else voices.find(language)
@@ -126,7 +140,8 @@ class VoiceSelector:
         self, language: str, options: SynthesisOptions
     ) -> tuple[LoadedEngine, SynthesisOptions]:
         """The engine that speaks a goal for `language`, and how that engine is to speak it."""
-        engine = self.supervisor.begin()
+        prefer_fallback = not options.voice and self._is_for_fallback(language)
+        engine = self.supervisor.begin(prefer_fallback=prefer_fallback)
         return engine, self._options_for(engine, language, options)
 
     def fail_over(
@@ -152,8 +167,9 @@ class VoiceSelector:
         return values
 
     def assess(self, report: StatusReport) -> None:
-        """Add a complaint if the fallback has to speak, or phrases can't be kept."""
+        """Add what limits the engine, and whether the fallback speaks or phrases can't be kept."""
         supervisor, fault = self.supervisor, self.supervisor.fault
+        report.warnings += supervisor.warnings
         if self._phrases is not None and self._phrases.fault is not None:
             report.warnings.append(f"{self._phrases.fault}; phrase_cache_mib: 0 keeps none")
         if not supervisor.fallback_name:
@@ -183,14 +199,23 @@ class VoiceSelector:
             return options
         return replace(options, voice=self._voice_or_default(language))
 
+    def _is_for_fallback(self, language: str) -> bool:
+        """Whether only the fallback has a voice for a goal's language."""
+        voices = self._voices
+        if voices is None or voices.substitute is None:
+            return False
+        with contextlib.suppress(UnknownVoice):
+            return not voices.find(language)
+        return False
+
     def _voice_or_default(self, language: str) -> str:
         """The voice for the language of a goal that was accepted before the engine was loaded."""
         voices = self._voices
         assert voices is not None, "the engine that speaks is loaded"
-        try:
-            return voices.find(language)
-        except UnknownVoice:
-            return voices.default
+        with contextlib.suppress(UnknownVoice):
+            if voice := voices.find(language):
+                return voice
+        return voices.default or voices.engine.default_voice
 
     def _fallback_voice(self, engine: Engine, language: str) -> str:
         """The fallback's voice for a goal: one of that name or language if it has one."""
@@ -202,16 +227,10 @@ class VoiceSelector:
                 return engine.find_voice(name)
         return engine.default_voice
 
-    def _on_loaded(self, engine: Engine) -> None:
+    def _on_loaded(self, engine: Engine, fallback: Engine | None) -> None:
         """Look up the configured voices. Raises `SettingError` if the engine lacks one."""
         with self._resolving:
-            self._voices = _resolve(engine, self._settings)
-
-
-def fallback_of(settings: Mapping[str, Any]) -> str:
-    """The name of the engine that speaks while `engine` can't; empty: none."""
-    fallback: str = settings["fallback_engine"]
-    return "" if fallback == settings["engine"] else fallback
+            self._voices = _resolve(engine, fallback if self._is_auto else None, self._settings)
 
 
 def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:
@@ -219,39 +238,64 @@ def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:
 
     Raises `SettingError` for an engine that is not installed.
     """
-    for parameter, name in (
-        ("engine", settings["engine"]),
-        ("fallback_engine", fallback_of(settings)),
-    ):
-        if name:
-            yield from _engine_options(parameter, name).values()
+    in_use = [("engine", name) for name in candidates(settings["engine"])]
+    in_use.append(("fallback_engine", settings["fallback_engine"]))
+    parameters = [_engine_options(parameter, name) for parameter, name in in_use if name]
+    return {each.name: each for options in parameters for each in options.values()}.values()
+
+
+def _selected_engine(settings: Mapping[str, Any]) -> str:
+    """The name of the engine that the parameter `engine` stands for."""
+    prefix = f"{NATURAL}."
+    options = {
+        name.removeprefix(prefix): value
+        for name, value in settings.items()
+        if name.startswith(prefix)
+    }
+    return select_engine(settings["engine"], settings["voice"], options)
 
 
 def _engine_options(parameter: str, name: str) -> Mapping[str, Setting]:
     if name not in engine_names():
-        allowed = " | ".join(engine_names())
+        allowed = " | ".join([*engine_names(), AUTO] if parameter == "engine" else engine_names())
         raise SettingError(f"parameter '{parameter}' is {brief(name)}; allowed: {allowed}")
     return engine_options(name)
 
 
 def _engine_spec(parameter: str, name: str, settings: Mapping[str, Any]) -> EngineSpec:
-    options = _engine_options(parameter, name).items()
-    return EngineSpec(name, {option: settings[setting.name] for option, setting in options})
+    known = _engine_options(parameter, name).items()
+    options: Mapping[str, Any] = {
+        option: settings.get(setting.name, setting.default) for option, setting in known
+    }
+    if name == NATURAL and parameter == "engine":
+        options = with_path(options, settings["voice"])
+    return EngineSpec(name, options)
 
 
-def _resolve(engine: Engine, settings: Mapping[str, Any]) -> _Voices:
-    """The configured voices of `engine`. Raises `SettingError` if it lacks one."""
-    default = _find(engine, "voice", settings["voice"] or engine.default_voice)
+def _resolve(engine: Engine, substitute: Engine | None, settings: Mapping[str, Any]) -> _Voices:
+    """The configured voices, as in `_Voices`. Raises `SettingError` if one is unknown."""
+    default = _find(engine, substitute, "voice", settings["voice"] or engine.default_voice)
     aliases = {
-        alias: _find(engine, "voice_aliases", name)
+        alias: _find(engine, substitute, "voice_aliases", name)
         for alias, name in _parse_aliases(settings["voice_aliases"]).items()
     }
-    return _Voices(engine, default, aliases)
+    return _Voices(engine, default, aliases, substitute)
 
 
-def _find(engine: Engine, parameter: str, name: str) -> str:
+def _find_voice(engine: Engine, substitute: Engine | None, name: str) -> str:
+    """The voice of `engine`; empty if only `substitute` has one. Raises `UnknownVoice`."""
     try:
         return engine.find_voice(name)
+    except UnknownVoice:
+        if substitute is None:
+            raise
+        substitute.find_voice(name)
+        return ""
+
+
+def _find(engine: Engine, substitute: Engine | None, parameter: str, name: str) -> str:
+    try:
+        return _find_voice(engine, substitute, name)
     except UnknownVoice as error:
         raise SettingError(
             f"parameter '{parameter}' names {brief(name)}: {error}; allowed: see 'k2so-tts voices'"

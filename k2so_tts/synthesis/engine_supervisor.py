@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from k2so_tts.engines import Engine, EngineError, EngineUnavailable
+from k2so_tts.engines import Engine, EngineError, EngineUnavailable, warnings_of
 from k2so_tts.processes import resident_mib
 from k2so_tts.synthesis.engine_slot import WARM_UPS, EngineSlot, EngineSpec, describe, load
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -38,7 +38,8 @@ class EngineSupervisor:
 
     With a fallback the engine is loaded in the background; without one it is loaded at once. An
     engine that is lost later is loaded again in the background, with growing pauses when that
-    fails. `accept` is called with each configured engine that was loaded, and may raise. `on_fault`
+    fails. `accept` is called with each configured engine that was loaded and the fallback, if there
+    is one, and may raise. `on_fault`
     is called with what is wrong, once for each time that something goes wrong, and `on_ready` with
     the seconds that loading in the background took; both in any thread.
 
@@ -54,7 +55,7 @@ class EngineSupervisor:
         fallback: EngineSpec | None = None,
         *,
         phrases: PhraseCache | None = None,
-        accept: Callable[[Engine], None] = lambda _: None,
+        accept: Callable[[Engine, Engine | None], None] = lambda *_: None,
         on_fault: Callable[[str], None] = lambda _: None,
         on_ready: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -105,12 +106,21 @@ class EngineSupervisor:
             return FAILED
         return READY if self._primary.is_ready else LOADING
 
-    def begin(self) -> LoadedEngine:
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What limits the configured engine although it works."""
+        loaded = self._primary.loaded
+        return () if loaded is None else warnings_of(loaded.engine)
+
+    def begin(self, *, prefer_fallback: bool = False) -> LoadedEngine:
         """The engine that speaks an utterance that begins now. Returns at once.
 
-        If it is being loaded again and there is no fallback, the utterance waits for it there.
+        If it is being loaded again and there is no fallback, the utterance waits for it there. With
+        `prefer_fallback` it is the fallback if there is one, whatever the state of the other.
         """
-        if self._fallback is None or self._primary.is_ready:
+        if self._fallback is not None and prefer_fallback:
+            loaded = self._fallback.loaded
+        elif self._fallback is None or self._primary.is_ready:
             loaded = self._primary.loaded
         else:
             loaded = self._fallback.loaded
@@ -205,7 +215,8 @@ class EngineSupervisor:
             loaded = load(self._primary.spec, engine, self._phrases)
         except EngineUnavailable as error:
             raise EngineUnavailable(f"parameter 'engine' is {self.name!r}: {error}") from error
-        self._accept(engine)
+        fallback = self._fallback.loaded if self._fallback else None
+        self._accept(engine, fallback.engine if fallback else None)
         self.load_seconds = time.monotonic() - began
         self.memory_mib = max(0.0, resident_mib() - before)
         return loaded

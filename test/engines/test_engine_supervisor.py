@@ -150,7 +150,7 @@ def test_a_fallback_that_hangs_is_replaced(supervisor: EngineSupervisor) -> None
 def test_an_engine_can_be_rejected_once_it_is_loaded(control: Control) -> None:
     asked = threading.Event()
 
-    def refuse(engine: Engine) -> None:
+    def refuse(engine: Engine, _: Engine | None) -> None:
         assert engine.voices()
         asked.set()
         raise SettingError("parameter 'voice' names 'tenor'")

@@ -19,6 +19,7 @@ from k2so_tts.bench.machine import describe
 from k2so_tts.bench.nodes import bench_robot
 from k2so_tts.bench.ratios import BOUNDS
 from k2so_tts.playback import PlayerSettings
+from k2so_tts.synthesis.engine_supervisor import EngineSpec
 
 TIMEOUT = 60.0
 
@@ -29,12 +30,14 @@ def run(*command: str, timeout: float = TIMEOUT) -> subprocess.CompletedProcess[
 
 def test_compare_speaks_both_ways_with_the_same_samples() -> None:
     text = "This is one sentence. This is another one."
-    result = run("k2so-tts", "compare", "--device", "null", "--text", text, "--json")
+    command = ["k2so-tts", "compare", "--engine", "espeak", "--device", "null", "--text", text]
+    result = run(*command, "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["machine"]["device"] == "null"
-    (espeak,) = (engine for engine in found["engines"] if engine["engine"] == "espeak")
-    assert espeak["differing"] == 0
+    assert found["machine"]["engine"] == "espeak"
+    (espeak,) = found["texts"]
+    assert (espeak["text"], espeak["differing"]) == (text, 0)
     ways = [espeak["traditional"], espeak["streamed"]]
     assert [way["name"] for way in ways] == ["traditional", "streamed"]
     durations = {round(sum(seconds for _, seconds in way["chunks"]), 6) for way in ways}
@@ -124,7 +127,7 @@ def test_invalid_numbers_are_named(arguments: list[str], least: int) -> None:
 
 
 def test_goals_that_are_cut_as_soon_as_they_are_heard_end_at_once() -> None:
-    with bench_robot("espeak", PlayerSettings(device="null")) as (_, client):
+    with bench_robot(EngineSpec("espeak"), "", PlayerSettings(device="null")) as (_, client):
         goals = [client.speak("This is not heard to its end. " * 9, cut=True) for _ in range(10)]
     assert {goal.status for goal in goals} == {"canceled"}
     assert all(goal.result_s < goal.first_frame_s + 5.0 for goal in goals if goal.first_frame_s)

@@ -19,6 +19,7 @@ from support.sound import no_server_env
 from k2so_tts.audio import Pcm
 
 TIMEOUT = 60.0
+SAY = ("k2so-tts", "say", "--engine", "espeak")
 DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo.py"
 
 
@@ -47,29 +48,30 @@ def read_wav(path: Path) -> Pcm:
 
 def test_say_writes_what_the_engine_makes(tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
-    assert run("k2so-tts", "say", SENTENCE, "--wav", str(path)).returncode == 0
+    assert run(*SAY, SENTENCE, "--wav", str(path)).returncode == 0
     assert np.array_equal(read_wav(path), whole(SENTENCE))
 
 
 def test_say_takes_manner_and_standard_input(tmp_path: Path) -> None:
     path = tmp_path / "out.wav"
     options = ["--voice", "de", "--rate", "2", "--volume", "0.5", "--wav", str(path)]
-    assert run("k2so-tts", "say", "-", *options, text_in="Guten Tag.").returncode == 0
+    assert run(*SAY, "-", *options, text_in="Guten Tag.").returncode == 0
     plain = whole("Guten Tag.", "de")
     assert 0 < len(read_wav(path)) < 0.7 * len(plain)
     assert np.abs(read_wav(path).astype(int)).max() < 0.7 * np.abs(plain.astype(int)).max()
 
 
 def test_say_plays_on_a_device() -> None:
-    result = run("k2so-tts", "say", "One.", "--device", "null")
+    result = run(*SAY, "One.", "--device", "null")
     assert result.returncode == 0, result.stderr
 
 
 def test_say_works_without_any_ros(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
+    say = [*SAY[1:], "One.", "--wav", str(path)]
     code = (
         "import sys; sys.modules.update(rclpy=None, audio_common_msgs=None); "
-        f"from k2so_tts.cli.main import main; main(['say', 'One.', '--wav', {str(path)!r}])"
+        f"from k2so_tts.cli.main import main; main({say!r})"
     )
     assert run(sys.executable, "-c", code).returncode == 0
     assert np.array_equal(read_wav(path), whole("One."))
@@ -81,7 +83,10 @@ def test_say_works_without_any_ros(tmp_path: Path) -> None:
         (["say", "x", "--voice", "klingon", "--wav", "x.wav"], "no voice or language 'klingon'"),
         (["say", "x", "--rate", "9"], "9 is not between 0.25 and 4.0"),
         (["say", "x", "--engine", "parrot"], "invalid choice: 'parrot'"),
-        (["say", "x", "-o", "model=x"], "engine 'espeak' has no option 'model'; allowed: none"),
+        (
+            ["say", "x", "--engine", "espeak", "-o", "model=x"],
+            "engine 'espeak' has no option 'model'; allowed: none",
+        ),
         (["say", "x", "-o", "model"], "'model' is not of the form NAME=VALUE"),
         (["voices", "-o", "model=x"], "--engine NAME"),
         (["say", "x", "--wav", "/nowhere/x.wav"], "/nowhere/x.wav"),
@@ -111,9 +116,17 @@ def test_doctor_finds_everything_but_a_device(tmp_path: Path, sound_env: dict[st
 
 
 def test_voices_lists_the_engine_and_its_voices() -> None:
-    listed = run("k2so-tts", "voices", "--engine", "espeak").stdout.split()
+    espeak = ("k2so-tts", "voices", "--engine", "espeak")
+    listed = run(*espeak, "--all").stdout.split()
     assert listed[0] == "espeak:"
     assert {"de", "en-us", "fr-fr"} <= set(listed)
+    of_one = run(*espeak, "en").stdout.splitlines()
+    assert {"  en-us", "  en-gb"} <= set(of_one)
+    assert all(line.startswith("  en-") for line in of_one[1:])
+    counted = run(*espeak).stdout
+    assert "espeak: 22050 Hz, default en-us" in counted
+    assert f" en {len(of_one) - 1} " in counted
+    assert len(counted.splitlines()) < 20
 
 
 def test_voices_says_what_is_missing_for_an_engine() -> None:
@@ -142,11 +155,13 @@ def test_send_to_what_is_no_namespace_says_so() -> None:
 
 def test_the_demo_speaks_into_a_file_where_there_is_no_device(tmp_path: Path) -> None:
     text = """It's "quoted" $HOME `ls`"""
-    env = {**os.environ, **no_server_env(tmp_path), "TEXT": text}
+    env = {**os.environ, **no_server_env(tmp_path), "TEXT": text, "ENGINE": "espeak"}
     result = run(sys.executable, str(DEMO), env=env, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "no sound device" in result.stdout
+    assert "The engine is espeak" in result.stdout
     assert "first frame at the device" in result.stdout
+    assert "made whole" in result.stdout
     heard = read_wav(tmp_path / "demo.wav")
     assert len(heard) / 48000 > len(whole(text)) / 22050
     assert np.abs(heard.astype(int)).max() > 3000
@@ -155,7 +170,7 @@ def test_the_demo_speaks_into_a_file_where_there_is_no_device(tmp_path: Path) ->
 @pytest.mark.parametrize("heard", [0.0, 0.2, 1.0])
 def test_ctrl_c_ends_the_demo_and_leaves_nothing(tmp_path: Path, heard: float) -> None:
     """The group is interrupted, as by a terminal, once so many seconds are in the file."""
-    env = {**os.environ, **no_server_env(tmp_path), "TEXT": SENTENCE}
+    env = {**os.environ, **no_server_env(tmp_path), "TEXT": SENTENCE, "ENGINE": "espeak"}
     command = [sys.executable, str(DEMO)]
     demo = subprocess.Popen(
         command, env=env, cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE

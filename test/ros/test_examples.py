@@ -186,7 +186,10 @@ def witness(domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
 def robot(domain: int, witness: Witness) -> Iterator[Witness]:
     """Both nodes, playing to nobody in real time, and who watches them."""
     player = ("audio_player", "--ros-args", "-p", "device:=null")
-    with running(domain, *player), running(domain, "speak_server"):
+    with (
+        running(domain, *player),
+        running(domain, "speak_server", "--ros-args", "-p", "engine:=espeak"),
+    ):
         witness.wait(lambda: len(witness.diagnostics) == 2 and witness.is_speaking is not None)
         yield witness
 

@@ -57,10 +57,10 @@ def wait_for(observer: Observer, **values: str) -> None:
     observer.wait(lambda: status(observer).items() >= values.items())
 
 
-def told(observer: Observer, words: str) -> int:
-    """How often the server has told so in /rosout, as an error."""
-    errors = [entry for entry in observer.log if entry.name == "speak_server" and entry.level >= 40]
-    return sum(words in entry.msg for entry in errors)
+def told(observer: Observer, words: str, level: int = 40) -> int:
+    """How often the server has told so in /rosout, as an error or at another level."""
+    entries = [each for each in observer.log if each.name == "speak_server" and each.level == level]
+    return sum(words in entry.msg for entry in entries)
 
 
 def rates(observer: Observer) -> set[int]:
@@ -162,6 +162,18 @@ def test_a_missing_library_is_reported_and_the_fallback_speaks(
         assert observer.say("Hello again.").status == SUCCEEDED
         wait_for(observer, spoken_by="fallible")
         assert told(observer, "pip install hum") == 1
+
+
+def test_what_limits_the_engine_is_a_warning_in_diagnostics_and_log(
+    observer: Observer, control: Control
+) -> None:
+    control.set("limited", "voice hum is not streamed")
+    with robot(observer, control):
+        wait_for(observer, engine_state="ready", level="1", message="voice hum is not streamed")
+        observer.wait(lambda: told(observer, "voice hum is not streamed", level=30) == 1)
+        assert observer.say("Hello.").status == SUCCEEDED
+        wait_for(observer, spoken_by="fallible", level="1")
+        assert told(observer, "voice hum is not streamed", level=30) == 1
 
 
 @pytest.mark.parametrize("fault", ["raise", "crash", "stall"])

@@ -1,10 +1,11 @@
-"""Which modules the nodes have loaded by the time they have spoken with espeak."""
+"""Which modules the nodes have loaded by the time they have spoken."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
 from support.imports import HEAVY
 from support.ros import SUCCEEDED, Observer, running
 
@@ -17,9 +18,9 @@ atexit.register(lambda: file.write_text("\\n".join(sys.modules)))
 """Makes each Python process write down, at its end, what it has imported."""
 
 
-def test_nodes_that_speak_with_espeak_load_no_heavy_library(
-    observer: Observer, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("engine", ["espeak", "auto"])
+def test_nodes_load_no_heavy_library(observer: Observer, tmp_path: Path, engine: str) -> None:
+    """Piper, where `auto` selects it, is used in a process of its own."""
     (tmp_path / "sitecustomize.py").write_text(WITNESS)
     loaded = tmp_path / "loaded"
     loaded.mkdir()
@@ -29,7 +30,7 @@ def test_nodes_that_speak_with_espeak_load_no_heavy_library(
     }
     with (
         running("audio_player", env, device="null") as player,
-        running("speak_server", env) as server,
+        running("speak_server", env, engine=engine) as server,
     ):
         observer.wait_for_nodes()
         assert observer.say("Hello.").status == SUCCEEDED

@@ -75,7 +75,10 @@ def test_the_file_says_which_parameters_are_live_and_in_what_range(node: str) ->
             assert f" to {parameter.high}" in comment
 
 
-SERVER = {parameter.name: parameter.default for parameter in server_parameters.PARAMETERS}
+SERVER = {
+    **{parameter.name: parameter.default for parameter in server_parameters.PARAMETERS},
+    "engine": "espeak",
+}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 - `loading`: while this file exists it is being loaded;
 - `unavailable`: while this exists it can't run, for the reason that is in the file;
+- `limited`: when it is loaded, what is in this file becomes a warning of the engine;
 - `fault`: in the middle of a text with the word after the colon it fails: `raise:WORD` with an
   error of an engine, `crash:WORD` with another one, `stall:WORD` never comes back.
 
@@ -43,6 +44,7 @@ class FallibleEngine:
     def __init__(self, folder: str) -> None:
         self.sample_rate = RATE
         self.default_voice = "hum"
+        self.warnings: list[str] = []
         self._folder = Path(folder)
         self._closed = threading.Event()
 
@@ -53,6 +55,9 @@ class FallibleEngine:
         reason = self._folder / "unavailable"
         if reason.exists():
             raise EngineUnavailable(reason.read_text())
+        limits = self._folder / "limited"
+        if limits.exists():
+            self.warnings.append(limits.read_text())
 
     def voices(self) -> Sequence[Voice]:
         return [Voice("hum", "en"), Voice("brumm", "de")]

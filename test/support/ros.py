@@ -116,8 +116,11 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start a node with parameters; it must be ended by the caller.
 
-    Python code given as `patch` runs in its process first.
+    Python code given as `patch` runs in its process first. A server speaks with espeak unless its
+    `engine` is given, which is the same on every machine.
     """
+    if program == "speak_server":
+        parameters = {"engine": "espeak", **parameters}
     command = [program]
     if patch:
         installed = "import sys\nsys.path.remove('')\n"  # not what lies in the current directory

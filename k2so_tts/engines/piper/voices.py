@@ -7,11 +7,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from k2so_tts.engines import EngineUnavailable, Voice, match_voice
+from k2so_tts.settings import paths_of
 
+MODULES = ("piper", "onnx", "onnxruntime")
+"""The Python modules that speaking with a voice takes."""
 _RATES = (8000, 48000)
 _PHONEME_TYPES = ("espeak", "text", "pinyin", "hebrew", "japanese", "thai")
 _LEAST_BYTES = 100_000
@@ -50,6 +54,28 @@ def voices_directory() -> Path:
     """Where a person's own voices lie: below `XDG_DATA_HOME`, or `~/.local/share`."""
     home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(home).expanduser() / "k2so_tts" / "voices"
+
+
+def has_voice(paths: str, name: str) -> bool:
+    """Whether Piper can be expected to speak: its libraries are there, and a voice is.
+
+    A voice that can't be used counts, so that loading it reports what is wrong with it.
+
+    Args:
+        paths: the value of the option `voice`.
+        name: what the voice has to match, as for `Catalogue.find`; empty: any voice will do.
+    """
+    if not all(find_spec(module) for module in MODULES):
+        return False
+    try:
+        named = named_voices(paths_of(paths))
+    except EngineUnavailable:
+        return True
+    installed, faults = installed_voices()
+    files = [*named, *installed]
+    if not name:
+        return bool(files or faults)
+    return bool(files) and Catalogue(files).find(name) is not None
 
 
 def named_voices(paths: Iterable[Path]) -> list[VoiceFile]:

@@ -31,6 +31,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
+from k2so_tts.ros.wire_timeline import PlayerTrack
 
 
 class InterfacesMissing(ImportError):
@@ -162,12 +163,10 @@ def to_playhead(
     return message
 
 
-def utterance_of(message: TimeReference) -> tuple[int | None, int | None]:
-    """Of which utterance a playhead is, by the stamp of the first chunk that the player has of it
-    (ns), and how many frames of it were lost before; None if the player does not report them.
-    """
+def track_of(message: TimeReference) -> PlayerTrack | None:
+    """Of what a playhead is; None if the player does not say so."""
     found = _PLAYED.fullmatch(message.header.frame_id)
-    return (int(found[1]), int(found[2])) if found else (None, None)
+    return PlayerTrack(int(found[1]), int(found[2])) if found else None
 
 
 def pieces_qos() -> QoSProfile:

@@ -43,7 +43,7 @@ from k2so_tts.ros.messages import (
     state_qos,
     to_message,
     to_nanoseconds,
-    utterance_of,
+    track_of,
 )
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.queue_thread import QueueThread
@@ -188,8 +188,8 @@ class SpeakServer(Node):
 
     def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
         self._player_participant = participant_of(info)
-        stamp_ns, of = to_nanoseconds(message.time_ref), utterance_of(message)
-        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source, *of))
+        stamp_ns, track = to_nanoseconds(message.time_ref), track_of(message)
+        self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source, track))
         if self._player_clock is None:
             self._player_clock = SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())

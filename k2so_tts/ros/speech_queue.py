@@ -32,6 +32,7 @@ from k2so_tts.ros.engine_watchdog import EngineWatchdog
 from k2so_tts.ros.player_liveness import PlayerGraph, PlayerLiveness, PlayerState
 from k2so_tts.ros.utterance import Utterance
 from k2so_tts.ros.utterance_sender import AudioOutput, SendLimits, UtteranceSender
+from k2so_tts.ros.wire_timeline import PlayerTrack
 from k2so_tts.synthesis.synthesis import Synthesis
 
 QUEUE, REPLACE, REJECT = "queue", "replace", "reject"
@@ -149,16 +150,13 @@ class SpeechQueue:
         self,
         stamp_ns: int,
         player: str = "",
-        start_ns: int | None = None,
-        lost_frames: int | None = None,
+        track: PlayerTrack | None = None,
     ) -> None:
         """A player reports that the frame with this stamp is leaving its device now.
 
-        `start_ns` is the stamp of the first chunk that it has of the same utterance, and
-        `lost_frames` of it were lost before that frame; None if the player does not report them.
+        It is a frame of `track`; None if the player does not say so.
         """
         now = self._clock()
-        self._note_suspension(now)
         if not self._liveness.hear_from(player, now) or not self._queue:
             return
         utterance = self._queue[0]
@@ -166,10 +164,10 @@ class SpeechQueue:
         if located is None:
             return
         span, frame = located
-        if _is_of_earlier_utterance(utterance, start_ns, frame, now):
+        if _is_of_earlier_utterance(utterance, track, frame, now):
             return
         by_clock = self._liveness.follows_clock
-        utterance.confirm(span.first, frame, now, lost_frames, by_clock=by_clock)
+        utterance.confirm(span.first, frame, now, track, by_clock=by_clock)
         at_part_start = utterance.progress.confirmed == utterance.wire.spans[-1].first
         self._liveness.confirm(at_part_start=at_part_start)
         self._delegate.fault("player", None)
@@ -179,17 +177,11 @@ class SpeechQueue:
 
         Returns when to step again at the latest (s, of the clock); inf if there is no need to.
         """
-        self._note_suspension(self._clock())
+        now = self._clock()
+        if now > self._due + _SUSPENDED_SECONDS:
+            self._liveness.excuse_silence(now)
         self._due = self._step()
         return self._due
-
-    def _note_suspension(self, now: float) -> None:
-        """Notice that the process was suspended, and that reports may be missing therefore."""
-        if now > self._due + _SUSPENDED_SECONDS:
-            self._due = math.inf
-            self._liveness.excuse_silence(now)
-            if self._queue:
-                self._queue[0].progress.reports_missed = True
 
     def _step(self) -> float:
         while self._queue:
@@ -389,12 +381,12 @@ class SpeechQueue:
 
 
 def _is_of_earlier_utterance(
-    utterance: Utterance, start_ns: int | None, frame: int, now: float
+    utterance: Utterance, track: PlayerTrack | None, frame: int, now: float
 ) -> bool:
     """Whether a playhead is a late report of an utterance that was cut: that one began earlier, or,
     where the player does not say so, it lies further ahead than could have been heard of this one.
     """
-    if start_ns is not None:
-        return start_ns < utterance.wire.spans[0].start_ns
+    if track is not None:
+        return track.start_ns < utterance.wire.spans[0].start_ns
     elapsed = now - utterance.wire.spans[0].due_at
     return utterance.progress.confirmed is None and frame > elapsed * utterance.rate + 1

@@ -24,15 +24,14 @@ from dataclasses import dataclass, field
 
 from k2so_tts.audio import Chunk
 from k2so_tts.metrics import SynthesisStats
-from k2so_tts.ros.wire_timeline import WireTimeline
+from k2so_tts.ros.wire_timeline import PlayerTrack, WireTimeline
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 from k2so_tts.text.stream import TextStream
 
 EXTRAPOLATION_SECONDS = 0.1
 """For so long the playhead is taken to move on after its last report: two intervals of reports."""
-_SKIP_SECONDS = 0.2
-"""A playhead that has moved on by so much more than the time since the report before it has
-skipped frames: reports may be delayed, but not reordered or lost."""
+_RESAMPLER_SECONDS = 0.1
+"""More than a player's resampler holds back when a stream falls quiet (`playback.converter`)."""
 
 
 @dataclass(eq=False)
@@ -73,8 +72,6 @@ class PlaybackProgress:
     unheard: deque[Chunk] = field(default_factory=deque)
     """The chunks that were sent and are not known to be heard, or have had no feedback."""
     losses: Losses = field(default_factory=Losses)
-    reports_missed: bool = False
-    """Reports may have been missed since the last one: this process was suspended."""
 
     @property
     def confirmed_frames(self) -> int:
@@ -92,19 +89,16 @@ class PlaybackProgress:
         if not self.losses:
             self.losses.intact_to = self.confirmed
 
-    def note_losses(self, part: int, frame: int, lost_frames: int, now: float, rate: int) -> None:
-        """A player that counts what it loses reports `frame`, which is in the part that begins with
-        frame `part`: it has lost `lost_frames` of that part.
+    def note_losses(self, part: int, track_start: int, lost_frames: int, slack: int) -> None:
+        """A player that counts what it loses reports a frame of the part that begins with frame
+        `part`. What it has of that begins with frame `track_start`, of which it has lost
+        `lost_frames` so far.
 
-        Such a player reports the first frame of each part that it plays, and its playhead 20 times
-        a second: if its first report is of a later frame, or it is further ahead than time has
-        passed, it has not played what is between.
+        It can't count what it lost before its first chunk. Where it goes on with a part that was
+        reported before, the resampler may have swallowed up to `slack` frames.
         """
-        reachable = part + 1.0
-        if part == self.part:
-            reachable = self.confirmed_frames + (now - self.confirmed_at + _SKIP_SECONDS) * rate
-        self.losses.skipped |= frame > reachable and not self.reports_missed
-        self.reports_missed = False
+        expected = part + 1 if part != self.part else self.confirmed_frames + slack
+        self.losses.skipped |= track_start > max(part + 1, expected)
         if lost_frames:
             self.losses.frames[part] = lost_frames
 
@@ -181,16 +175,19 @@ class Utterance:
         return int(self.position(now, by_clock=by_clock)) if confirmed is None else confirmed
 
     def confirm(
-        self, part: int, frame: int, now: float, lost_frames: int | None, *, by_clock: bool
+        self, part: int, frame: int, now: float, track: PlayerTrack | None, *, by_clock: bool
     ) -> None:
         """A player reports that `frame`, of the part that begins with frame `part`, is being heard.
 
-        `lost_frames` of that part were lost before it; None if the player does not count them. What
-        was spoken `by_clock`, before the player was there, is not lost.
+        It is of `track`; None if the player does not say so. What was spoken `by_clock`, before the
+        player was there, is not lost.
         """
         progress = self.progress
-        if lost_frames is not None and not by_clock:
-            progress.note_losses(part, frame, lost_frames, now, self.rate)
+        if track is not None and not by_clock:
+            begins = self.wire.locate(track.start_ns)
+            track_start = part if begins is None else begins[1]
+            slack = round(_RESAMPLER_SECONDS * self.rate)
+            progress.note_losses(part, track_start, track.lost_frames, slack)
         if self.heard_first_at is None:
             self.heard_first_at = now - frame / self.rate
         last_began_at = self.wire.spans[-1].due_at

@@ -36,6 +36,15 @@ class Span(NamedTuple):
     due_at: float
 
 
+class PlayerTrack(NamedTuple):
+    """What a player has of an utterance without a break: the stamp of the first chunk of it, and
+    how many frames it has lost after that.
+    """
+
+    start_ns: int
+    lost_frames: int
+
+
 @dataclass(eq=False)
 class WireTimeline:
     """The frames that were sent, counted from the first one of the utterance, at `rate` Hz."""

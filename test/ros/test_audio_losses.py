@@ -42,7 +42,7 @@ from k2so_tts.ros.messages import (
     speech_qos,
     to_nanoseconds,
     to_playhead,
-    utterance_of,
+    track_of,
 )
 
 RATE = 22_050
@@ -147,7 +147,7 @@ def test_a_player_that_missed_the_beginning_aborts_the_goal(observer: Observer) 
 @pytest.mark.parametrize("frames", [0, 1, 4096, 10**9])
 def test_lost_frames_travel_with_the_playhead(frames: int) -> None:
     message = to_playhead(5 * 10**9 + 3, 7 * 10**9 + 1, "/player", 5 * 10**9, frames)
-    assert utterance_of(message) == (5 * 10**9, frames)
+    assert track_of(message) == (5 * 10**9, frames)
     assert to_nanoseconds(message.time_ref) == 5 * 10**9 + 3
     assert to_nanoseconds(message.header.stamp) == 7 * 10**9 + 1
     assert message.source == "/player"
@@ -157,7 +157,7 @@ def test_lost_frames_travel_with_the_playhead(frames: int) -> None:
 def test_a_player_of_another_kind_reports_no_losses(frame_id: str) -> None:
     message = to_playhead(0, 0, "/player", 0, 0)
     message.header.frame_id = frame_id
-    assert utterance_of(message) == (None, None)
+    assert track_of(message) is None
 
 
 def test_a_subscriber_has_room_for_all_that_is_unheard() -> None:

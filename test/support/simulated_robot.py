@@ -27,6 +27,7 @@ import pytest
 from k2so_tts.audio import Chunk, Pcm, frames_to_ns, ns_to_frames
 from k2so_tts.ros.speech_queue import Outcome, QueueSettings, SpeechQueue
 from k2so_tts.ros.utterance import Utterance
+from k2so_tts.ros.wire_timeline import PlayerTrack
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 from support.scripted_synthesis import TICK, Part, Say, ScriptedSynthesis, words
 
@@ -230,10 +231,10 @@ class WirePlayer:
                 break
             position -= piece.frames
         track = self._tracks[0]
-        utterance: tuple[int | None, int | None] = (None, None)
+        of = None
         if self.counts:
-            utterance = (track.pieces[0].stamp_ns, track.lost_before(reported))
-        self._robot.reported.append((stamp_ns, self.name, *utterance))
+            of = PlayerTrack(track.pieces[0].stamp_ns, track.lost_before(reported))
+        self._robot.reported.append((stamp_ns, self.name, of))
 
 
 @dataclass
@@ -291,7 +292,7 @@ class SimulatedRobot:
         self.subscriptions_known = True
         self.had_players: list[WirePlayer] = []
         """Every player that was ever connected."""
-        self.reported: list[tuple[int, str, int | None, int | None]] = []
+        self.reported: list[tuple[int, str, PlayerTrack | None]] = []
         self.faults: list[tuple[str, str | None]] = []
         self.raised: set[str] = set()
         self.abandoned = 0

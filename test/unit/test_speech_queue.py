@@ -26,6 +26,7 @@ from support.simulated_robot import CHUNK, LEAD, RATE, SimulatedRobot
 from k2so_tts.audio import frames_to_ns
 from k2so_tts.ros.server_parameters import PARAMETERS
 from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT, Outcome, QueueSettings
+from k2so_tts.ros.wire_timeline import PlayerTrack
 
 
 def test_done_means_heard() -> None:
@@ -126,7 +127,9 @@ def test_the_last_playhead_of_a_cut_goal_is_not_taken_for_the_next_one() -> None
     robot.run(0.105)
     assert len(goal.sent) == 1
     robot.queue.playhead(cut.sent[0][1] + frames_to_ns(1060, RATE))
-    robot.queue.playhead(goal.sent[0][1] + frames_to_ns(50, RATE), "", cut.sent[0][1], 0)
+    robot.queue.playhead(
+        goal.sent[0][1] + frames_to_ns(50, RATE), "", PlayerTrack(cut.sent[0][1], 0)
+    )
     assert goal.utterance.progress.confirmed is None
     robot.finish_all(5)
     assert goal.outcome is Outcome.SUCCEEDED

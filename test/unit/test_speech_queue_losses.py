@@ -31,6 +31,7 @@ from support.simulated_robot import (
 
 from k2so_tts.audio import frames_to_ns
 from k2so_tts.ros.speech_queue import WAIT, Outcome
+from k2so_tts.ros.wire_timeline import PlayerTrack
 
 REPORT = RATE // 20
 """Frames between two reports of a playhead."""
@@ -169,35 +170,33 @@ def test_what_nobody_could_hear_at_the_start_is_no_loss() -> None:
     assert (goal.outcome, goal.text) == (Outcome.SUCCEEDED, words(5000))
 
 
-@pytest.mark.parametrize(("ahead", "intact"), [(0.15, True), (0.25, False)])
-def test_a_playhead_that_is_further_ahead_than_time_has_passed_has_skipped(
-    ahead: float, intact: bool
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_reports_that_are_late_or_missing_are_no_loss(late: float) -> None:
+    robot = SimulatedRobot()
+    robot.player().stop()
+    goal = robot.goal(Say(2000))
+    robot.run(0.1)
+    track = PlayerTrack(goal.sent[0][1], 0)
+    robot.now += late
+    for frame in (300, 900):
+        robot.queue.playhead(track.start_ns + frames_to_ns(frame, RATE), "", track)
+    assert not goal.utterance.progress.losses
+
+
+@pytest.mark.parametrize(("first", "intact"), [(301, True), (450, False)])
+def test_a_player_that_goes_on_later_than_where_another_was_has_skipped(
+    first: int, intact: bool
 ) -> None:
     robot = SimulatedRobot()
     robot.player().stop()
     goal = robot.goal(Say(2000))
     robot.run(0.1)
     start_ns = goal.sent[0][1]
-    robot.queue.playhead(start_ns, "", start_ns, 0)
-    robot.run(0.1)
-    frame = round((0.1 + ahead) * RATE)
-    robot.queue.playhead(start_ns + frames_to_ns(frame, RATE), "", start_ns, 0)
+    robot.queue.playhead(start_ns + frames_to_ns(300, RATE), "", PlayerTrack(start_ns, 0))
+    later_ns = start_ns + frames_to_ns(first, RATE)
+    robot.queue.playhead(later_ns, "", PlayerTrack(later_ns, 0))
     assert bool(goal.utterance.progress.losses) is not intact
-    assert goal.utterance.heard_text(2000) == (words(2000) if intact else "")
-
-
-def test_reports_that_a_suspended_process_missed_are_no_loss() -> None:
-    robot = SimulatedRobot()
-    robot.player().stop()
-    goal = robot.goal(Say(2000))
-    robot.run(0.1)
-    robot.now += 0.5
-    start_ns = goal.sent[0][1]
-    robot.queue.playhead(start_ns + frames_to_ns(300, RATE), "", start_ns, 0)
-    assert not goal.utterance.progress.losses
-    robot.run(0.1)
-    robot.queue.playhead(start_ns + frames_to_ns(900, RATE), "", start_ns, 0)
-    assert goal.utterance.progress.losses.skipped
+    assert goal.utterance.heard_text(2000) == (words(2000) if intact else words(300))
 
 
 def test_a_playhead_between_two_parts_is_of_neither() -> None:

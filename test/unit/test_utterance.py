@@ -25,6 +25,7 @@ import pytest
 from k2so_tts.audio import Chunk
 from k2so_tts.metrics import SynthesisStats
 from k2so_tts.ros.utterance import Losses, PlaybackProgress, Utterance
+from k2so_tts.ros.wire_timeline import PlayerTrack
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 
 RATE = 1000
@@ -53,8 +54,9 @@ def utterance() -> Utterance:
     return utterance
 
 
-def confirm(utterance: Utterance, frame: int, now: float, lost: int | None = 0) -> None:
-    utterance.confirm(0, frame, now, lost, by_clock=False)
+def confirm(utterance: Utterance, frame: int, now: float, lost: int = 0, start: int = 0) -> None:
+    track = PlayerTrack(utterance.stamp_ns(start), lost)
+    utterance.confirm(0, frame, now, track, by_clock=False)
 
 
 def position(utterance: Utterance, now: float) -> float:
@@ -68,16 +70,16 @@ def test_between_reports_the_playhead_moves_on_for_a_while(utterance: Utterance)
     assert position(utterance, 10.25) == pytest.approx(50)
     assert position(utterance, 10.9) == pytest.approx(100)
     assert utterance.heard(10.9, by_clock=False) == 0
-    confirm(utterance, 960, 10.3, None)
+    confirm(utterance, 960, 10.3)
     assert position(utterance, 11.0) == 1000, "but not past what was sent"
 
 
 def test_a_playhead_that_stands_still_is_not_moved_on(utterance: Utterance) -> None:
-    confirm(utterance, 100, 10.1, None)
-    confirm(utterance, 100, 10.2, None)
+    confirm(utterance, 100, 10.1)
+    confirm(utterance, 100, 10.2)
     assert position(utterance, 10.25) == 100
     assert not utterance.progress.is_playing(10.2)
-    confirm(utterance, 90, 10.25, None)
+    confirm(utterance, 90, 10.25)
     assert utterance.heard(10.3, by_clock=True) == 100, "nor back"
 
 
@@ -88,20 +90,20 @@ def test_it_plays_for_as_long_as_the_playhead_is_moved_on(utterance: Utterance) 
     assert not PlaybackProgress().moving
 
 
-@pytest.mark.parametrize(("frame", "skipped"), [(0, False), (1, False), (2, True)])
-def test_the_first_report_is_of_the_first_frame(
-    utterance: Utterance, frame: int, skipped: bool
+@pytest.mark.parametrize(("start", "skipped"), [(0, False), (1, False), (2, True)])
+def test_a_player_has_a_part_from_its_first_frame_on(
+    utterance: Utterance, start: int, skipped: bool
 ) -> None:
-    confirm(utterance, frame, 10.5)
+    confirm(utterance, 500, 10.5, start=start)
     assert utterance.progress.losses.skipped is skipped
 
 
-@pytest.mark.parametrize(("frame", "skipped"), [(300, False), (301, True)])
-def test_a_playhead_is_no_further_ahead_than_time_has_passed(
-    utterance: Utterance, frame: int, skipped: bool
+@pytest.mark.parametrize(("start", "skipped"), [(400, False), (401, True)])
+def test_a_player_goes_on_with_a_part_where_it_was(
+    utterance: Utterance, start: int, skipped: bool
 ) -> None:
-    confirm(utterance, 0, 0.0)
-    confirm(utterance, frame, 0.1)
+    confirm(utterance, 300, 10.3)
+    confirm(utterance, 500, 10.5, start=start)
     assert utterance.progress.losses.skipped is skipped
 
 
@@ -116,7 +118,8 @@ def test_what_came_before_a_loss_was_heard(utterance: Utterance) -> None:
 
 
 def test_a_player_that_came_late_has_lost_nothing(utterance: Utterance) -> None:
-    utterance.confirm(0, 500, 10.5, 3, by_clock=True)
+    track = PlayerTrack(utterance.stamp_ns(400), 3)
+    utterance.confirm(0, 500, 10.5, track, by_clock=True)
     assert not utterance.progress.losses
     assert utterance.heard_text(500) == "500 frames"
 

@@ -183,7 +183,9 @@ def test_what_limits_the_engine_is_a_warning_in_diagnostics_and_log(
     observer: Observer, control: Control
 ) -> None:
     control.set("limited", "voice hum is not streamed")
+    control.set("loading")
     with robot(observer, control):
+        control.clear("loading")
         wait_for(observer, engine_state="ready", level="1", message="voice hum is not streamed")
         observer.wait(lambda: told(observer, "voice hum is not streamed", level=30) == 1)
         assert observer.say("Hello.").status == SUCCEEDED

@@ -226,7 +226,7 @@ class PhraseCache:
         import sqlite3
 
         try:
-            return do()
+            return _retry_locked(do)
         except (sqlite3.OperationalError, OSError) as error:
             self._set_fault(f"phrases can't be kept in {self.path}: {error}")
             return otherwise
@@ -246,6 +246,23 @@ class PhraseCache:
         if self.fault != fault:
             _logger.warning("%s", fault)
         self.fault = fault
+
+
+def _retry_locked(do: Callable[[], _Result]) -> _Result:
+    """Do what SQLite may refuse at once, without its busy time-out, while others set up the file.
+
+    Changing to the write-ahead log is refused so when two processes make the file at once.
+    """
+    import sqlite3
+
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return do()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.005)
 
 
 def _fetch_from(uri: str, query: str, values: Sequence[object]) -> Any:

@@ -356,6 +356,41 @@ def test_a_full_disk_takes_nothing_from_what_was_kept(phrases: PhraseCache) -> N
     assert phrases.fault is None
 
 
+def test_processes_may_make_the_file_at_once(phrases: PhraseCache) -> None:
+    write = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from k2so_tts.synthesis.phrase_cache import Phrase, PhraseCache\n"
+        "for round in sys.stdin:\n"
+        "    p = PhraseCache(directory=Path(sys.argv[1]) / round.strip())\n"
+        "    p.put(sys.argv[2], Phrase(24000, np.ones(50_000, np.int16), ()))\n"
+        "    print(p.fault, flush=True)\n"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", write, str(phrases.path.parent), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "abcd"
+    ]
+    try:
+        for number in range(100):
+            for writer in writers:
+                assert writer.stdin is not None
+                writer.stdin.write(f"{number}\n")
+                writer.stdin.flush()
+            for writer in writers:
+                assert writer.stdout is not None
+                assert writer.stdout.readline() == "None\n"
+            assert PhraseCache(directory=phrases.path.parent / str(number)).kept()[0] == 4
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate(timeout=TIMEOUT)
+
+
 def test_processes_share_it_and_one_may_be_killed(phrases: PhraseCache) -> None:
     write = (
         "import itertools, sys, numpy as np\n"

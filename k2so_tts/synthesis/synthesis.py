@@ -144,14 +144,14 @@ class Synthesis:
 
     @property
     def text(self) -> str:
-        """The text, as far as it is known."""
+        """The text as it was sent, as far as it is known."""
         return self._state.text
 
     def heard_text(self, frames: int) -> str:
         """The words that have been heard in full when the first `frames` frames have been."""
         if self.done and not self.error and not self._chunks.cancelled and frames >= self.frames:
             return self.text
-        return whole_words(self.text, self._chunks.text_end(frames))
+        return whole_words(self.text, self._state.to_source(self._chunks.text_end(frames)))
 
     def cancel(self) -> None:
         """End the work without waiting for it. What waits for an engine ends at once."""

@@ -38,6 +38,9 @@ from k2so_tts.text.segmenter import (
     speakable,
     weighted_length,
 )
+from k2so_tts.text.speakable import SPEAKABLE, SpeakableSettings
+from k2so_tts.text.speakable import speakable as speakable_form
+from k2so_tts.text.spoken_text import SpokenText
 from k2so_tts.text.stream import IsEnd, Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
@@ -49,13 +52,14 @@ class SynthesisOptions:
     """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 1.0.
 
     `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
-    needs segments.
+    needs segments; `rewriting` how the text becomes what is spoken.
     """
 
     voice: str
     prosody: Prosody = NORMAL
     volume: float = 1.0
     segmentation: str = WORD
+    rewriting: SpeakableSettings = SPEAKABLE
 
 
 @dataclass(eq=False)
@@ -75,12 +79,34 @@ class SynthesisState:
     starved: bool = False
     """All text that has come is spoken, and more is expected."""
     read_to: int = 0
-    """Characters of a streamed text that were taken from it."""
+    """Characters of what is spoken of a streamed text that were taken from it."""
+    spoken: SpokenText | None = None
+    """What is spoken of a text that is no stream, once a job has begun."""
 
     @property
     def text(self) -> str:
-        """The whole text, as far as it is known."""
+        """The whole text as it was sent, as far as it is known."""
         return self.source if isinstance(self.source, str) else self.source.text
+
+    def rewrite(self, language: str, settings: SpeakableSettings) -> str:
+        """What is spoken of the text, as far as that is known, in the language of the voice.
+
+        A job that goes on for another speaks the rest of what that one began with.
+        """
+        if isinstance(self.source, TextStream):
+            self.source.speak_as(language, settings)
+            return self.source.spoken_text
+        if self.spoken is None:
+            self.spoken = speakable_form(self.source, language, settings)
+        return self.spoken.text
+
+    def to_source(self, end: int) -> int:
+        """How many characters of the text as it was sent are spoken once `end` of those are that
+        the marks in `chunks` count.
+        """
+        if isinstance(self.source, TextStream):
+            return self.source.to_source(end)
+        return end if self.spoken is None else self.spoken.to_source(end)
 
 
 class SynthesisJob:
@@ -139,11 +165,13 @@ class SynthesisJob:
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
+        language = self.loaded.language_of(self._options.voice)
+        spoken = self._state.rewrite(language, self._options.rewriting)
         if self._replay_cached():
             return
         source = self._state.source
         if isinstance(source, str):
-            rest = Segment(self._start, source[self._start :])
+            rest = Segment(self._start, spoken[self._start :])
             yield from self._speak_text(rest, after_pause=False)
         else:
             yield from self._speak_stream(source)
@@ -154,7 +182,7 @@ class SynthesisJob:
         """Speak a text as it is written, clause by clause."""
         state = self._state
         if self._start < state.read_to:
-            known = Segment(self._start, source.text[self._start : state.read_to])
+            known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
         is_end = _clause_end(self.loaded, self._options.voice)
         while not self.is_over:
@@ -283,7 +311,7 @@ class SynthesisJob:
             round(prosody.rate, 4),
             round(prosody.pitch, 4),
             self._segmentation,
-            self._state.text,
+            self._state.spoken.text if self._state.spoken else "",
         )
 
     @property

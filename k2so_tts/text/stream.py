@@ -24,6 +24,8 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from k2so_tts.text.speakable import SpeakableSettings, SpeakableStream
+
 _CONTROL = {"Cc", "Cs"}
 _CLAUSE_END = re.compile(r"[.!?…;:,][\"'”’)\]]*(?=\s)|[。！？、；：，]|\n")
 IsEnd = Callable[[str, int], bool]
@@ -70,9 +72,10 @@ class TextStream:
     """A text that is still being written: one thread feeds it, another speaks what is complete.
 
     `clauses` yields a `Segment` for each clause as soon as it is complete, and None when all that
-    is known was yielded and the next clause has to be waited for. The segments joined are the
-    text. A text that nobody feeds for `patience` seconds has ended. `end` and `cancel` may be
-    called from any thread, any number of times.
+    is known was yielded and the next clause has to be waited for. The segments joined are what is
+    spoken of the text: the text itself unless it is rewritten (`speak_as`). A text that nobody
+    feeds for `patience` seconds has ended. `end` and `cancel` may be called from any thread, any
+    number of times.
     """
 
     def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -83,7 +86,10 @@ class TextStream:
         self._clock = clock
         self._fed_at = clock()
         self._changed = threading.Condition()
+        self._sent = ""
         self._text = ""
+        """What is spoken of it, as far as that is certain."""
+        self._speaker: SpeakableStream | None = None
         self._spoken = 0
         self._ended = False
 
@@ -95,14 +101,34 @@ class TextStream:
     @property
     def text(self) -> str:
         """All that has been written so far."""
+        return self._sent
+
+    @property
+    def spoken_text(self) -> str:
+        """What is spoken of it, as far as that is certain; its clauses are parts of this."""
         return self._text
+
+    def to_source(self, end: int) -> int:
+        """How many characters of `text` are spoken once `end` of `spoken_text` are."""
+        return end if self._speaker is None else self._speaker.to_source(end)
+
+    def speak_as(self, language: str, settings: SpeakableSettings) -> None:
+        """Have it rewritten from the beginning, unless it is already: before the first clause.
+
+        `language` is that of the voice (a BCP 47 tag).
+        """
+        with self._changed:
+            if self._speaker is None:
+                self._speaker = SpeakableStream(language, settings)
+                self._text = self._speaker.feed(self._sent, final=self._ended)
 
     def feed(self, piece: str) -> None:
         """Append a piece of any length, control characters dropped."""
         piece = _without_controls(piece)
         with self._changed:
             if not self._ended:
-                self._text += piece
+                self._sent += piece
+                self._text += piece if self._speaker is None else self._speaker.feed(piece)
                 self._fed_at = self._clock()
                 self._changed.notify_all()
         self.on_change()
@@ -110,7 +136,7 @@ class TextStream:
     def end(self) -> None:
         """No more pieces will come; the rest is spoken."""
         with self._changed:
-            self._ended = True
+            self._end()
             self._changed.notify_all()
         self.on_change()
 
@@ -129,7 +155,7 @@ class TextStream:
         """
         with self._changed:
             if self.seconds_left() <= 0 and self._clause_end(is_end) is None:
-                self._ended = True
+                self._end()
             return self._next(is_end)
 
     @property
@@ -158,12 +184,18 @@ class TextStream:
             if segment is None:
                 self._wait_for_a_clause(is_end)
 
+    def _end(self) -> None:
+        """What is written so far is all: what was held back for what might follow is spoken."""
+        if self._speaker is not None and not self._ended:
+            self._text += self._speaker.feed("", final=True)
+        self._ended = True
+
     def _wait_for_a_clause(self, is_end: IsEnd) -> None:
         with self._changed:
             while not self._ended and self._clause_end(is_end) is None:
                 left = self._fed_at + self._patience - self._clock()
                 if left <= 0:
-                    self._ended = True
+                    self._end()
                 else:
                     self._changed.wait(left)
 

@@ -60,7 +60,7 @@ class ScriptedEngine:
         raise NotImplementedError
 
     def voices(self) -> Sequence[Voice]:
-        raise NotImplementedError
+        return [Voice("any", "en")]
 
     def find_voice(self, name: str) -> str:
         raise NotImplementedError

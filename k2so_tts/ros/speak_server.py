@@ -231,7 +231,7 @@ class SpeakServer(Node):
 
     def _open_stream(self) -> TextStream:
         """A new streamed text, in the queue, or cancelled if it is refused."""
-        stream = TextStream(self._settings["stream_timeout"])
+        stream = TextStream(self._settings["stream_timeout"], self._settings["flush_after"])
         try:
             self._check_capacity()
         except GoalRefused as refusal:

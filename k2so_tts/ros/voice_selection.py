@@ -45,7 +45,11 @@ from k2so_tts.synthesis.engine_supervisor import LOADING, EngineSpec, EngineSupe
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import SynthesisOptions
+from k2so_tts.text.languages import best_language
 from k2so_tts.text.speakable import prepare, speakable_settings
+
+UNSPECIFIED = "en"
+"""The default of `language` in a goal: clients send it without asking for English."""
 
 
 class _Voices(NamedTuple):
@@ -61,16 +65,22 @@ class _Voices(NamedTuple):
     substitute: Engine | None
 
     def find(self, language: str) -> str:
-        """The voice for a goal's language: an alias, else the configured voice if it speaks that
-        language, else what the engine finds. Raises `UnknownVoice`.
+        """The voice for a goal's language: an alias, else the configured voice if none is asked for
+        or it speaks that language, else what the engine finds. Raises `UnknownVoice`.
         """
         if language in self.aliases:
             return self.aliases[language]
-        wanted = language.lower().replace("_", "-")
-        default_language = self.default.partition("+")[0].lower().replace("_", "-")
-        if not wanted or f"{default_language}-".startswith(f"{wanted}-"):
+        if language in ("", UNSPECIFIED):
             return self.default
-        return _find_voice(self.engine, self.substitute, language)
+        found = _find_voice(self.engine, self.substitute, language)
+        known = [self._language_of(voice) for voice in (self.default, found) if voice]
+        return self.default if best_language(language, known) == 0 and self.default else found
+
+    def _language_of(self, voice: str) -> str:
+        """The language of a voice of the engine; as good as the voice's name tells it."""
+        base = voice.partition("+")[0]
+        known = (each.language for each in self.engine.voices() if each.name in (voice, base))
+        return next(known, base.lower().replace("_", "-"))
 
 
 class VoiceSelector:
@@ -242,9 +252,10 @@ class VoiceSelector:
     def _fallback_voice(self, engine: Engine, language: str) -> str:
         """The fallback's voice for a goal: one of that name or language if it has one."""
         aliases = _parse_aliases(self._settings["voice_aliases"])
-        wanted = aliases.get(language, language) or self._settings["voice"]
-        tag = re.split(r"[-_+]", wanted)[0]  # de_DE-thorsten-medium
-        for name in filter(None, (wanted, tag)):
+        asked = "" if language == UNSPECIFIED else language
+        wanted = aliases.get(language, asked) or self._settings["voice"]
+        parts = (re.split(separators, wanted)[0] for separators in (r"[-+]", r"[-_+]"))
+        for name in filter(None, (wanted, *parts)):  # de_DE-thorsten-medium, de_DE, de
             with contextlib.suppress(UnknownVoice):
                 return engine.find_voice(name)
         return engine.default_voice

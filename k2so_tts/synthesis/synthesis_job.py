@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -30,18 +29,12 @@ from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
-from k2so_tts.text.segmenter import (
-    SENTENCE,
-    WORD,
-    Segmenter,
-    ends_clause,
-    speakable,
-    weighted_length,
-)
+from k2so_tts.text.boundaries import speakable
+from k2so_tts.text.segmenter import SENTENCE, WORD, Segmenter, weighted_length
 from k2so_tts.text.speakable import SPEAKABLE, SpeakableSettings
 from k2so_tts.text.speakable import speakable as speakable_form
 from k2so_tts.text.spoken_text import SpokenText
-from k2so_tts.text.stream import IsEnd, Segment, TextStream
+from k2so_tts.text.stream import Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
@@ -184,9 +177,9 @@ class SynthesisJob:
         if self._start < state.read_to:
             known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
-        is_end = _clause_end(self.loaded, self._options.voice)
+        language = self.loaded.language_of(self._options.voice)
         while not self.is_over:
-            clause = source.poll(is_end)
+            clause = source.poll(language)
             if clause is not None:
                 state.read_to = clause.start + len(clause.text)
                 after_pause, state.starved = state.starved, False
@@ -317,10 +310,3 @@ class SynthesisJob:
     @property
     def _segmentation(self) -> str:
         return self._options.segmentation if self._state.streaming else SENTENCE
-
-
-def _clause_end(loaded: LoadedEngine, voice: str) -> IsEnd:
-    """How to tell where a clause ends: an engine that streams is given whatever looks like one."""
-    if streams(loaded.engine):
-        return lambda _, __: True
-    return partial(ends_clause, language=loaded.language_of(voice))

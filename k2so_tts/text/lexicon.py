@@ -94,9 +94,9 @@ def load_lexicon(path: str) -> Lexicon:
 def _entries(path: str, root: yaml.Node) -> Iterator[tuple[str, str, str]]:
     """The entries of a file: language tag (empty: all), what is written, what is said."""
     for key, value in _pairs(path, root):
-        if isinstance(value.value, str):
+        if value.id != "mapping":
             yield "", *_checked(path, key, value)
-        elif _TAG.fullmatch(key.value):
+        elif isinstance(key.value, str) and _TAG.fullmatch(key.value):
             tag = key.value.lower().replace("_", "-")
             for name, spoken in _pairs(path, value):
                 yield tag, *_checked(path, name, spoken)

@@ -25,6 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2so_tts.synthesis.pace import FIRST_SECONDS, PaceEstimator
+from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.segmenter import (
     CLAUSE,
     LONGEST,
@@ -33,10 +34,8 @@ from k2so_tts.text.segmenter import (
     WORD,
     MissingSplitter,
     Segmenter,
-    ends_clause,
     pause_after,
     require_splitter,
-    speakable,
     weighted_length,
 )
 from k2so_tts.text.stream import Segment
@@ -99,30 +98,6 @@ def test_sentences_are_told_apart(language: str, text: str) -> None:
     assert [segment.text.strip(" .!") for segment in segments] == [
         sentence.strip(" .!") for sentence in sentences
     ]
-
-
-@pytest.mark.parametrize(
-    ("language", "text", "ends"),
-    [
-        ("en", "Ask Dr. ", False),
-        ("en", "Ask Dr. Smith", False),
-        ("en", "Ask the doctor. ", True),
-        ("en", "Ask the doctor. Sm", True),
-        ("en", "He said “I am ill.” ", True),
-        ("en", "It was J. ", False),
-        ("en", "Why? ", True),
-        ("en", "Well, ", True),
-        ("de", "Das ist z. B. ", False),
-        ("de_AT", "Am 3. ", False),
-        ("de", "Am 3. Oktober ist", False),
-        ("de", "Das ist gut. ", True),
-    ],
-)
-def test_a_clause_that_is_being_written_does_not_end_with_an_abbreviation(
-    language: str, text: str, ends: bool
-) -> None:
-    end = 1 + max(text.rfind(mark) for mark in ".?,”")
-    assert ends_clause(text, end, language) == ends
 
 
 @settings(max_examples=500, deadline=None)

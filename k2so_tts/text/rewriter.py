@@ -23,10 +23,9 @@ are bounded, so that it never waits for long, and takes linear time for hostile 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import string
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 import regex
@@ -63,7 +62,8 @@ LONGEST_LOOK = 100
 """Characters after a position that `Rule.first` may look at, up to the end of the word."""
 _CONTEXT = 64
 """Characters before a position that patterns may look back at."""
-_RUN = re.compile(r"([!-/:-@\[-`{}~])\1*")
+_RUN_SIGNS = frozenset(string.punctuation) - {"|"}
+_RUN_STEP = 1024
 _LONGEST_RUN = 3
 """Signs of one kind in a row that a rule may begin within."""
 
@@ -95,17 +95,20 @@ class RuleSet(Generic[State]):
     """Rules in the order in which they are tried, compiled once for all texts."""
 
     def __init__(self, rules: Sequence[Rule[State]]) -> None:
-        by_first: dict[str, list[tuple[int, Rule[State]]]] = {}
-        for order, rule in enumerate(rules):
-            by_first.setdefault(rule.first, []).append((order, rule))
-        self.candidate = re.compile("|".join(by_first) if by_first else r"(?!)")
-        self._by_first = [(re.compile(first), group) for first, group in by_first.items()]
+        firsts = list(dict.fromkeys(rule.first for rule in rules))
+        self.candidate = re.compile("|".join(firsts) if firsts else r"(?!)")
+        self._firsts = re.compile("".join(f"(?=({first})|)" for first in firsts))
+        """Captures what each of them matches at one place."""
+        self._rules = [(firsts.index(rule.first), rule) for rule in rules]
+        self._at: dict[tuple[bool, ...], list[Rule[State]]] = {}
 
-    def at(self, text: str, place: int) -> Iterator[Rule[State]]:
+    def at(self, text: str, place: int) -> list[Rule[State]]:
         """The rules that may match at `place`."""
-        groups = [group for first, group in self._by_first if first.match(text, place)]
-        ordered = groups[0] if len(groups) == 1 else sorted(chain(*groups), key=itemgetter(0))
-        return (rule for _, rule in ordered)
+        found = self._firsts.match(text, place)
+        begins = tuple(part is not None for part in found.groups()) if found else ()
+        if begins not in self._at:
+            self._at[begins] = [rule for first, rule in self._rules if begins[first]]
+        return self._at[begins]
 
 
 class Rewriter(Generic[State]):
@@ -168,11 +171,12 @@ class Rewriter(Generic[State]):
 
         No rule applies there, so that long runs are copied at once.
         """
-        run = _RUN.match(self._text, place)
+        sign = self._text[place]
         before = self._text[max(0, place - _LONGEST_RUN) : place]
-        if run is None or before != _LONGEST_RUN * run[1]:
+        if before != _LONGEST_RUN * sign or sign not in _RUN_SIGNS:
             return place
-        return run.end()
+        rest = self._text[place : place + _RUN_STEP]
+        return place + len(rest) - len(rest.lstrip(sign))
 
     def _known_end(self) -> int:
         """Where the last word begins, which may go on; one longer than `LONGEST_LOOK` is cut."""

@@ -186,7 +186,7 @@ def _close_emphasis(match: Match, state: MarkupState) -> Pieces | None:
     return None if run == match[1] else (run,)
 
 
-_MARK = r"[*~`\\]|_(?![^\W_])|(?<![^\W_])_"
+_MARK = r"[~`\\]|\*(?=\S)|(?<=\S)\*|_(?![^\W_])|(?<![^\W_])_"
 EMPHASIS = [
     rule(_MARK, r"(?<=\S)(\*{1,3}|_{1,3}(?![\p{L}\p{N}])|~~)", _close_emphasis, 1),
     rule(

@@ -173,6 +173,8 @@ class VoiceSelector:
         if supervisor.load_seconds:
             values["engine_load_s"] = supervisor.load_seconds
             values["engine_memory_mib"] = supervisor.memory_mib
+        if supervisor.abandoned_engines:
+            values["abandoned_engines"] = supervisor.abandoned_engines
         if supervisor.fallback_name:
             values["fallback_engine"] = supervisor.fallback_name
             values["fallback_utterances"] = supervisor.fallback_utterances

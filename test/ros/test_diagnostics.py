@@ -52,12 +52,13 @@ WITHOUT_UNIT = re.compile(
 SOMETIMES = {
     "player_clock_offset_ms",
     "publisher_clock_offset_ms",
+    "abandoned_engines",
     "fallback_engine",
     "fallback_utterances",
     "phrase_cache_hits",
     "phrase_cache_misses",
 }
-"""Keys that are told only where clocks disagree, a fallback is there, or phrases are kept."""
+"""Keys that are told only where clocks disagree, an engine hung, a fallback is there, or phrases are kept."""
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ SOMETIMES = {
     "phrase_cache_hits",
     "phrase_cache_misses",
 }
-"""Keys that are told only where clocks disagree, an engine hung, a fallback is there, or phrases are kept."""
+"""Keys told only where clocks disagree, an engine hung, a fallback is there or phrases are kept."""
 
 
 @pytest.fixture

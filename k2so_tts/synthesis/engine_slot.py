@@ -24,6 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+
+from k2so_tts.audio import EMPTY_PCM
 from k2so_tts.engines import (
     NORMAL,
     Engine,
@@ -32,6 +35,7 @@ from k2so_tts.engines import (
     create_engine,
     streams,
 )
+from k2so_tts.engines.toolkit.loudness import integrated_loudness
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache, fingerprint_of
@@ -46,7 +50,7 @@ WARM_UPS = (
 )
 """What a newly loaded engine speaks, unheard. The first text takes many engines longer than all
 others, and so does the first number (coqui-tts imports what spells it): only its beginning is made.
-The engine's pace is learnt from the rest.
+The engine's pace is learnt from the rest, and how loud it is from the last.
 """
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _WORKER_JOIN_SECONDS = 1.0
@@ -85,20 +89,22 @@ def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -
 
 
 def _warm_up(loaded: LoadedEngine) -> None:
-    """Have an engine speak `WARM_UPS`, and learn its pace."""
+    """Have an engine speak `WARM_UPS`; learn its pace, and how loud it is."""
     engine = loaded.engine
     voice = engine.find_voice(engine.default_voice)
     for number, text in enumerate(WARM_UPS):
         began = time.monotonic()
-        first_seconds, frames = 0.0, 0
+        first_seconds, spoken = 0.0, [EMPTY_PCM]
         for block in engine.synthesise(text, voice, NORMAL):
             first_seconds = first_seconds or time.monotonic() - began
-            frames += len(block.pcm)
+            spoken.append(block.pcm)
             if number == 0:
                 break
         if number > 0:
-            seconds, audio = time.monotonic() - began, frames / engine.sample_rate
+            seconds, pcm = time.monotonic() - began, np.concatenate(spoken)
+            audio = len(pcm) / engine.sample_rate
             loaded.pace.learn(weighted_length(text), first_seconds, seconds, audio)
+            loaded.measured_lufs = integrated_loudness(pcm, engine.sample_rate)
 
 
 class EngineSlot:

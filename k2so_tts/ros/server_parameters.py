@@ -56,6 +56,13 @@ PARAMETERS = (
         "Names that goals may use as their language: 'alias=voice, alias=voice'.",
         live=True,
     ),
+    Setting(
+        "script_voices",
+        True,
+        "Speak what is written in another script than that of the voice's language with a voice of "
+        "the engine that can read it.",
+        live=True,
+    ),
     Setting("rate", 1.0, "Speed, multiplied with the goal's.", *RATE, live=True),
     Setting("pitch", 1.0, "Pitch, relative to the voice's own.", 0.0, 2.0, live=True),
     Setting("volume", 1.0, "Linear gain, multiplied with the goal's.", *VOLUME, live=True),

@@ -17,11 +17,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from std_msgs.msg import String
+from support.fallible import Control
 from support.ros import CANCELED, SUCCEEDED, Goal, Observer, running
 
 from k2so_tts.audio import Pcm
@@ -119,3 +123,44 @@ def test_a_streamed_clause_is_spoken_although_nothing_follows(robot: Observer) -
     robot.wait(lambda: robot.audio)
     publisher.publish(String(data=""))
     robot.wait(lambda: robot.status("/speak_server").get("goals_succeeded") == "1")
+
+
+def test_a_text_in_another_script_is_spoken_by_a_voice_that_reads_it(
+    robot: Observer, espeak: EspeakEngine
+) -> None:
+    goal = robot.say("你好，世界")
+    assert (goal.status, goal.text) == (SUCCEEDED, "你好，世界")
+    np.testing.assert_array_equal(sent_pcm(robot), spoken(espeak, "你好，世界", "cmn"))
+    assert robot.set_parameter("/speak_server", "script_voices", value=False).successful
+    assert robot.say("你好").status == SUCCEEDED
+    np.testing.assert_array_equal(sent_pcm(robot), spoken(espeak, "你好", "de"))
+
+
+def test_a_script_that_only_the_fallback_reads_is_spoken_by_it_and_others_are_reported(
+    observer: Observer, tmp_path: Path
+) -> None:
+    """The engine hums in English and German."""
+    control = Control(tmp_path)
+    env = {"PYTHONPATH": ":".join([*control.paths, os.environ["PYTHONPATH"]])}
+    options: dict[str, Any] = {
+        "engine": "fallible",
+        "fallible.folder": control.folder,
+        "phrase_cache_mib": 0,
+    }
+
+    def status() -> dict[str, str]:
+        return observer.status("/speak_server")
+
+    with running("audio_player", device="null"), running("speak_server", env, **options):
+        observer.wait_for_nodes()
+        observer.wait(lambda: status().get("engine_state") == "ready")
+        assert observer.say("你好，世界").status == SUCCEEDED
+        observer.wait(lambda: status().get("spoken_by") == "espeak")
+        assert status()["fallback_utterances"] == "0"
+        mixed = observer.say("That is 你好.", rate=4.0)
+        assert (mixed.status, mixed.text) == (SUCCEEDED, "That is 你好.")
+        reported = "a part of the last text seems to be in cmn: fallible has no voice for it"
+        observer.wait(lambda: reported in status().get("message", ""))
+        observer.wait(lambda: [entry for entry in observer.log if entry.msg == reported])
+        assert observer.say("That is it.", rate=4.0).status == SUCCEEDED
+        observer.wait(lambda: status().get("message") == "ready")

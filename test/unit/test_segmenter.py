@@ -222,6 +222,28 @@ def test_the_first_segment_is_what_fits(text: str, room: float, first: str) -> N
     assert cut(text, "en", WORD, room)[0].text == first
 
 
+def test_the_segmentations_are_the_values_of_the_parameter() -> None:
+    assert SEGMENTATIONS == ("word", "clause", "sentence")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "and or but because if so for"),
+        ("de", "und oder aber weil bei"),
+        ("fr", "et ou mais parce quand"),
+        ("es", "y o pero aunque"),
+        ("it", "e o ma perché se"),
+        ("pt-BR", "e ou mas para se"),
+        ("nl", "en of maar voor"),
+    ],
+)
+def test_a_sentence_is_rather_cut_before_a_conjunction(language: str, words: str) -> None:
+    for word in words.split():
+        segment = cut(f"Roboti at {word.upper()} robotics robot robot.", language, WORD, 14)[0]
+        assert segment.text == "Roboti at "
+
+
 @pytest.mark.parametrize(
     ("text", "ends"),
     [

@@ -272,8 +272,7 @@ class SpeakServer(Node):
 
     def synthesise(self, utterance: Utterance) -> Synthesis:
         """Start the synthesis of an utterance."""
-        text = utterance.text if isinstance(utterance.text, str) else ""
-        engine, options = self._voices.begin(utterance.language, utterance.options, text)
+        engine, options = self._voices.begin(utterance.language, utterance.options)
         synthesis = Synthesis(
             engine,
             utterance.text,
@@ -281,6 +280,7 @@ class SpeakServer(Node):
             chunk_frames=self._settings["chunk_frames"],
             streaming=self._settings["streaming"],
             fail_over=partial(self._voices.fail_over, utterance.language, utterance.options),
+            find_reader=partial(self._voices.reader, utterance.options),
             on_change=self._queue_thread.wake,
         )
         self._syntheses = {other for other in self._syntheses if not other.join(0.0)} | {synthesis}

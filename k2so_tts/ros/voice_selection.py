@@ -46,7 +46,6 @@ from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import SynthesisOptions
 from k2so_tts.text.languages import best_language
-from k2so_tts.text.scripts import script_runs
 
 UNSPECIFIED = "en"
 """The default of `language` in a goal: clients send it without asking for English."""
@@ -169,16 +168,12 @@ class VoiceSelector:
         )
 
     def begin(
-        self, language: str, options: SynthesisOptions, text: str = ""
+        self, language: str, options: SynthesisOptions
     ) -> tuple[LoadedEngine, SynthesisOptions]:
-        """The engine that speaks a goal for `language`, and how that engine is to speak it.
-
-        The fallback speaks a `text` (empty: not known) that is in a script which only it can read.
-        """
+        """The engine that speaks a goal for `language`, and how that engine is to speak it."""
         prefer_fallback = not options.voice and self._is_for_fallback(language)
         engine = self.supervisor.begin(prefer_fallback=prefer_fallback)
-        options = self._options_for(engine, language, options)
-        return self._reader_of(text, engine, options) or (engine, options)
+        return engine, self._options_for(engine, language, options)
 
     def fail_over(
         self, language: str, options: SynthesisOptions, failed: LoadedEngine, error: EngineError
@@ -186,6 +181,18 @@ class VoiceSelector:
         """As `begin`, for a goal in which `failed` has failed; None: no engine goes on with it."""
         engine = self.supervisor.fail_over(failed, error)
         return None if engine is None else (engine, self._options_for(engine, language, options))
+
+    def reader(
+        self, options: SynthesisOptions, language: str
+    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
+        """The fallback, and how it is to speak, for a part of a goal in a `language` (BCP 47) for
+        which the engine has no voice; None if it has none either.
+        """
+        fallback = self.supervisor.begin(prefer_fallback=True)
+        if fallback.name != self.supervisor.fallback_name or fallback.is_loading:
+            return None
+        voice = fallback.voice_in(language, "")
+        return None if voice is None else (fallback, replace(options, voice=voice))
 
     def values(self) -> dict[str, object]:
         """The engine's values in the diagnostics, by key."""
@@ -236,20 +243,6 @@ class VoiceSelector:
         if options.voice:
             return options
         return replace(options, voice=self._voice_or_default(language))
-
-    def _reader_of(
-        self, text: str, engine: LoadedEngine, options: SynthesisOptions
-    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
-        """The fallback, and how it is to speak, if only that can read a text."""
-        if not options.script_voices:
-            return None
-        runs = script_runs(text, engine.language_of(options.voice))
-        for run in runs:
-            if run.language is None or engine.voice_in(run.language, options.voice):
-                return None
-        fallback = self.supervisor.begin(prefer_fallback=True)
-        voice = fallback.voice_in(str(runs[0].language), "")
-        return None if voice is None else (fallback, replace(options, voice=voice))
 
     def _is_for_fallback(self, language: str) -> bool:
         """Whether only the fallback has a voice for a goal's language."""

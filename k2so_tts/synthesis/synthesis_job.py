@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -55,11 +56,22 @@ class SynthesisOptions:
     script_voices: bool = True
 
 
+FindReader = Callable[[str], "tuple[LoadedEngine, SynthesisOptions] | None"]
+"""Names another engine, and how it is to speak, for a part in a language (BCP 47) for which the
+engine has no voice; None: there is none.
+"""
+
+
+def no_reader(_: str) -> None:
+    """A `FindReader` without another engine."""
+
+
 @dataclass(eq=False)
 class SynthesisState:
     """What all jobs of one utterance share: its text, and what was made of it.
 
-    `on_change` is called when more text has come; `clock` gives seconds.
+    `on_change` is called when more text has come; `clock` gives seconds; `find_reader` names an
+    engine for what the voice can't read.
     """
 
     source: str | TextStream
@@ -73,8 +85,9 @@ class SynthesisState:
     """All text that has come is spoken, and more is expected."""
     read_to: int = 0
     """Characters of a streamed text that were taken from it."""
+    find_reader: FindReader = no_reader
     unreadable: set[str] = field(default_factory=set)
-    """Languages of parts that no voice of the engine can read."""
+    """Languages of parts for which there was no voice."""
 
     @property
     def text(self) -> str:
@@ -86,8 +99,8 @@ class SynthesisJob:
     """A `Job` that has `loaded` speak an utterance from its character `start` on.
 
     It writes into the queue with the queue's `generation` and is over once that is stale. `pause`
-    is the silence (s) before the first sound. `on_end` is called with the job when it is finished,
-    with an error if it has failed.
+    is the silence (s) before the first sound. With `part` it speaks that part of the text only.
+    `on_end` is called with the job when it is finished, with an error if it has failed.
     """
 
     def __init__(
@@ -99,6 +112,7 @@ class SynthesisJob:
         *,
         start: int = 0,
         pause: float = 0.0,
+        part: Segment | None = None,
     ) -> None:
         self.loaded = loaded
         self._state = state
@@ -112,7 +126,9 @@ class SynthesisJob:
         self._gain: float | None = None
         """Makes the voice as loud as others; known once the engine has given the first sound."""
         self._limiter = Limiter(state.chunks.rate)
-        self._work = self._speak_all()
+        self._work = (
+            self._speak_all() if part is None else self._speak_text(part, after_pause=False)
+        )
 
     @property
     def is_over(self) -> bool:
@@ -178,7 +194,15 @@ class SynthesisJob:
 
     def _speak_text(self, text: Segment, *, after_pause: bool) -> Iterator[float]:
         """Speak a part of the text; with `after_pause` nothing before it is still to be heard."""
-        for part, voice in self._parts(text):
+        for part, language in self._runs(text):
+            voice: str | None = self._options.voice
+            if language is not None:
+                voice = self.loaded.voice_in(language, self._options.voice)
+            if voice is None and (yield from self._hand_over(part, str(language))):
+                continue
+            if voice is None:
+                self._state.unreadable.add(str(language))
+                voice = self._options.voice
             if streams(self.loaded.engine):
                 self._speak(part, voice, is_segment=False)
                 yield 0.0
@@ -186,17 +210,36 @@ class SynthesisJob:
                 yield from self._speak_in_segments(part, voice, after_pause=after_pause)
             after_pause = after_pause and not speakable(part.text)
 
-    def _parts(self, text: Segment) -> Iterator[tuple[Segment, str]]:
-        """A part of the text in its scripts, each with the voice that reads it."""
-        own = self._options.voice
+    def _runs(self, text: Segment) -> Iterator[tuple[Segment, str | None]]:
+        """A part of the text in its scripts, each with its language; None: that of the voice."""
         if not self._options.script_voices:
-            yield text, own
+            yield text, None
             return
-        for run in script_runs(text.text, self.loaded.language_of(own)):
-            voice = own if run.language is None else self.loaded.voice_in(run.language, own)
-            if voice is None:
-                self._state.unreadable.add(str(run.language))
-            yield Segment(text.start + run.start, text.text[run.start : run.end]), voice or own
+        for run in script_runs(text.text, self.loaded.language_of(self._options.voice)):
+            yield Segment(text.start + run.start, text.text[run.start : run.end]), run.language
+
+    def _hand_over(self, part: Segment, language: str) -> Generator[float, None, bool]:
+        """Have another engine speak a part, in its own thread, while this job waits.
+
+        Returns whether one has spoken it.
+        """
+        found = self._state.find_reader(language)
+        if found is None:
+            return False
+        loaded, options = found
+        errors: list[EngineError | None] = []
+
+        def on_end(_: SynthesisJob, error: EngineError | None) -> None:
+            errors.append(error)
+            self.loaded.worker.wake(self)
+
+        self._recorded = None
+        self._add_pause()
+        options = replace(options, script_voices=False)
+        loaded.worker.add(SynthesisJob(self._state, loaded, options, on_end, part=part))
+        while not errors and not self.is_over:
+            yield math.inf
+        return self.is_over or errors[0] is None
 
     def _speak_in_segments(
         self, text: Segment, voice: str, *, after_pause: bool
@@ -307,7 +350,12 @@ class SynthesisJob:
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
         prosody = self._options.prosody
-        parts = self._parts(Segment(0, self._state.text))
+        languages = {language for _, language in self._runs(Segment(0, self._state.text))}
+        voices = sorted(
+            self.loaded.voice_in(language, self._options.voice) or ""
+            for language in languages
+            if language is not None
+        )
         return key_of(
             self.loaded.fingerprint,
             self._options.voice,
@@ -315,7 +363,7 @@ class SynthesisJob:
             round(prosody.pitch, 4),
             self._segmentation,
             self._state.text,
-            *dict.fromkeys(voice for _, voice in parts if voice != self._options.voice),
+            *voices,
         )
 
     @property

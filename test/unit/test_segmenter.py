@@ -215,11 +215,40 @@ def test_a_segment_has_240_letters_at_most(where: str) -> None:
         ("He waited a long, hard time.", 19, "He waited a long, "),
         ("A robot can fetch a spoon of tea.", 23, "A robot can fetch "),
         ("e\u0301" * 130, 1000, "e\u0301" * 120),
+        ("x" + "e\u0301" * 130, 1000, "x" + "e\u0301" * 119),
         ("x" * 239 + "👨\u200d👩", 1000, "x" * 239),
+        ("x" * 237 + "👨\u200d👩", 1000, "x" * 237),
+        ("x" * 236 + "👨\u200d👩", 1000, "x" * 236),
+        ("\u0301" * 250, 1000, "\u0301" * 240),
+        ("Robots  are  here  today.", 14, "Robots  "),
+        ("A robot  is  certainly happy.", 14, "A robot  "),
+        ("Twelve robots robotically", 16, "Twelve robots "),
     ],
 )
 def test_the_first_segment_is_what_fits(text: str, room: float, first: str) -> None:
     assert cut(text, "en", WORD, room)[0].text == first
+
+
+def test_the_segmentations_are_the_values_of_the_parameter() -> None:
+    assert SEGMENTATIONS == ("word", "clause", "sentence")
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "and or but because if so for"),
+        ("de", "und oder aber weil bei"),
+        ("fr", "et ou mais parce quand"),
+        ("es", "y o pero aunque"),
+        ("it", "e o ma perché se"),
+        ("pt-BR", "e ou mas para se"),
+        ("nl", "en of maar voor"),
+    ],
+)
+def test_a_sentence_is_rather_cut_before_a_conjunction(language: str, words: str) -> None:
+    for word in words.split():
+        segment = cut(f"Roboti at {word.upper()} robotics robot robot.", language, WORD, 14)[0]
+        assert segment.text == "Roboti at "
 
 
 @pytest.mark.parametrize(
@@ -230,6 +259,9 @@ def test_the_first_segment_is_what_fits(text: str, room: float, first: str) -> N
         ("One. Two. (...)", [5, 15]),
         ("One, two.", [9]),
         ("One. 2", [5, 6]),
+        ("One. T.", [5, 7]),
+        ("One\n\n...", [8]),
+        ("A\n\nB", [3, 4]),
         ("...", [3]),
         ("", [0]),
     ],

@@ -105,7 +105,7 @@ class SpeakServer(Node):
         self._syntheses: set[Synthesis] = set()
         self._faults: dict[str, str] = {}
         self._logged_warnings: set[str] = set()
-        """Those of the engine."""
+        """Those of the engine, and of texts that it could not read."""
         self._unheard: dict[int, AudioStamped] = {}
         """The chunks of the current utterance that were sent and are not heard yet, by stamp."""
         self._frame_id = self.get_fully_qualified_name()
@@ -230,7 +230,7 @@ class SpeakServer(Node):
 
     def _open_stream(self) -> TextStream:
         """A new streamed text, in the queue, or cancelled if it is refused."""
-        stream = TextStream(self._settings["stream_timeout"])
+        stream = TextStream(self._settings["stream_timeout"], self._settings["flush_after"])
         try:
             self._check_capacity()
         except GoalRefused as refusal:
@@ -272,7 +272,8 @@ class SpeakServer(Node):
 
     def synthesise(self, utterance: Utterance) -> Synthesis:
         """Start the synthesis of an utterance."""
-        engine, options = self._voices.begin(utterance.language, utterance.options)
+        text = utterance.text if isinstance(utterance.text, str) else ""
+        engine, options = self._voices.begin(utterance.language, utterance.options, text)
         synthesis = Synthesis(
             engine,
             utterance.text,
@@ -318,7 +319,7 @@ class SpeakServer(Node):
         statistics.count(outcome)
         if synthesis is None or not utterance.sent:
             return
-        statistics.spoken_by = synthesis.engine.name
+        statistics.note_speaker(synthesis.engine.name, synthesis.unreadable)
         if outcome is Outcome.SUCCEEDED:
             self._voices.supervisor.spoke(synthesis.engine)
             statistics.add(utterance.spoken())
@@ -350,7 +351,7 @@ class SpeakServer(Node):
     # Parameters and diagnostics
 
     def _log_warnings(self, warnings: Iterable[str]) -> None:
-        """Log what limits the engine, each once."""
+        """Log what limits the engine, or what it could not read, each once."""
         for warning in warnings:
             if warning not in self._logged_warnings:
                 self._logged_warnings.add(warning)
@@ -371,7 +372,7 @@ class SpeakServer(Node):
         report.values.update(self._statistics.values())
         report.errors += list(self._faults.values())
         self._voices.assess(report)
-        self._log_warnings(self._voices.supervisor.warnings)
+        self._log_warnings([*self._voices.supervisor.warnings, *self._statistics.warnings])
         self._statistics.assess(report, self._settings.values)
         if self._player_clock is not None:
             report.values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6

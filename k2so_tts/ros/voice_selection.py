@@ -45,6 +45,11 @@ from k2so_tts.synthesis.engine_supervisor import LOADING, EngineSpec, EngineSupe
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import SynthesisOptions
+from k2so_tts.text.languages import best_language
+from k2so_tts.text.scripts import script_runs
+
+UNSPECIFIED = "en"
+"""The default of `language` in a goal: clients send it without asking for English."""
 
 
 class _Voices(NamedTuple):
@@ -60,16 +65,22 @@ class _Voices(NamedTuple):
     substitute: Engine | None
 
     def find(self, language: str) -> str:
-        """The voice for a goal's language: an alias, else the configured voice if it speaks that
-        language, else what the engine finds. Raises `UnknownVoice`.
+        """The voice for a goal's language: an alias, else the configured voice if none is asked for
+        or it speaks that language, else what the engine finds. Raises `UnknownVoice`.
         """
         if language in self.aliases:
             return self.aliases[language]
-        wanted = language.lower().replace("_", "-")
-        default_language = self.default.partition("+")[0].lower().replace("_", "-")
-        if not wanted or f"{default_language}-".startswith(f"{wanted}-"):
+        if language in ("", UNSPECIFIED):
             return self.default
-        return _find_voice(self.engine, self.substitute, language)
+        found = _find_voice(self.engine, self.substitute, language)
+        known = [self._language_of(voice) for voice in (self.default, found) if voice]
+        return self.default if best_language(language, known) == 0 and self.default else found
+
+    def _language_of(self, voice: str) -> str:
+        """The language of a voice of the engine; as good as the voice's name tells it."""
+        base = voice.partition("+")[0]
+        known = (each.language for each in self.engine.voices() if each.name in (voice, base))
+        return next(known, base.lower().replace("_", "-"))
 
 
 class VoiceSelector:
@@ -117,11 +128,11 @@ class VoiceSelector:
         self.supervisor.close()
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Apply voice, voice_aliases, rate, pitch, volume and cut_at to goals accepted from now on.
+        """Apply the parameters of voice and prosody, and cut_at, to goals accepted from now on.
 
         Voices are looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
         """
-        names = ("voice", "voice_aliases", "rate", "pitch", "volume", "cut_at")
+        names = ("voice", "voice_aliases", "script_voices", "rate", "pitch", "volume", "cut_at")
         new = {name: settings[name] for name in names}
         _parse_aliases(new["voice_aliases"])
         with self._resolving:
@@ -149,15 +160,25 @@ class VoiceSelector:
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
         volume *= self._settings["volume"]
         prosody = Prosody(rate, self._settings["pitch"])
-        return SynthesisOptions(self.voice_for(language), prosody, volume, self._settings["cut_at"])
+        return SynthesisOptions(
+            self.voice_for(language),
+            prosody,
+            volume,
+            self._settings["cut_at"],
+            self._settings["script_voices"],
+        )
 
     def begin(
-        self, language: str, options: SynthesisOptions
+        self, language: str, options: SynthesisOptions, text: str = ""
     ) -> tuple[LoadedEngine, SynthesisOptions]:
-        """The engine that speaks a goal for `language`, and how that engine is to speak it."""
+        """The engine that speaks a goal for `language`, and how that engine is to speak it.
+
+        The fallback speaks a `text` (empty: not known) that is in a script which only it can read.
+        """
         prefer_fallback = not options.voice and self._is_for_fallback(language)
         engine = self.supervisor.begin(prefer_fallback=prefer_fallback)
-        return engine, self._options_for(engine, language, options)
+        options = self._options_for(engine, language, options)
+        return self._reader_of(text, engine, options) or (engine, options)
 
     def fail_over(
         self, language: str, options: SynthesisOptions, failed: LoadedEngine, error: EngineError
@@ -173,6 +194,8 @@ class VoiceSelector:
         if supervisor.load_seconds:
             values["engine_load_s"] = supervisor.load_seconds
             values["engine_memory_mib"] = supervisor.memory_mib
+        if supervisor.abandoned_engines:
+            values["abandoned_engines"] = supervisor.abandoned_engines
         if supervisor.fallback_name:
             values["fallback_engine"] = supervisor.fallback_name
             values["fallback_utterances"] = supervisor.fallback_utterances
@@ -214,6 +237,20 @@ class VoiceSelector:
             return options
         return replace(options, voice=self._voice_or_default(language))
 
+    def _reader_of(
+        self, text: str, engine: LoadedEngine, options: SynthesisOptions
+    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
+        """The fallback, and how it is to speak, if only that can read a text."""
+        if not options.script_voices:
+            return None
+        runs = script_runs(text, engine.language_of(options.voice))
+        for run in runs:
+            if run.language is None or engine.voice_in(run.language, options.voice):
+                return None
+        fallback = self.supervisor.begin(prefer_fallback=True)
+        voice = fallback.voice_in(str(runs[0].language), "")
+        return None if voice is None else (fallback, replace(options, voice=voice))
+
     def _is_for_fallback(self, language: str) -> bool:
         """Whether only the fallback has a voice for a goal's language."""
         voices = self._voices
@@ -235,9 +272,10 @@ class VoiceSelector:
     def _fallback_voice(self, engine: Engine, language: str) -> str:
         """The fallback's voice for a goal: one of that name or language if it has one."""
         aliases = _parse_aliases(self._settings["voice_aliases"])
-        wanted = aliases.get(language, language) or self._settings["voice"]
-        tag = re.split(r"[-_+]", wanted)[0]  # de_DE-thorsten-medium
-        for name in filter(None, (wanted, tag)):
+        asked = "" if language == UNSPECIFIED else language
+        wanted = aliases.get(language, asked) or self._settings["voice"]
+        parts = (re.split(separators, wanted)[0] for separators in (r"[-+]", r"[-_+]"))
+        for name in filter(None, (wanted, *parts)):  # de_DE-thorsten-medium, de_DE, de
             with contextlib.suppress(UnknownVoice):
                 return engine.find_voice(name)
         return engine.default_voice

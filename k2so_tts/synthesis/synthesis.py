@@ -147,6 +147,11 @@ class Synthesis:
         """The text, as far as it is known."""
         return self._state.text
 
+    @property
+    def unreadable(self) -> frozenset[str]:
+        """The languages (BCP 47) of parts of the text for which the engine has no voice."""
+        return frozenset(self._state.unreadable)
+
     def heard_text(self, frames: int) -> str:
         """The words that have been heard in full when the first `frames` frames have been."""
         if self.done and not self.error and not self._chunks.cancelled and frames >= self.frames:

@@ -18,8 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,15 +30,10 @@ from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
-from k2so_tts.text.segmenter import (
-    SENTENCE,
-    WORD,
-    Segmenter,
-    ends_clause,
-    speakable,
-    weighted_length,
-)
-from k2so_tts.text.stream import IsEnd, Segment, TextStream
+from k2so_tts.text.boundaries import speakable
+from k2so_tts.text.scripts import script_runs
+from k2so_tts.text.segmenter import SENTENCE, WORD, Segmenter, weighted_length
+from k2so_tts.text.stream import Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
@@ -50,13 +44,15 @@ class SynthesisOptions:
     """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 2.0.
 
     `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
-    needs segments.
+    needs segments. With `script_voices` what is written in another script than that of the voice's
+    language is spoken with a voice that can read it, where the engine has one.
     """
 
     voice: str
     prosody: Prosody = NORMAL
     volume: float = 1.0
     segmentation: str = WORD
+    script_voices: bool = True
 
 
 @dataclass(eq=False)
@@ -77,6 +73,8 @@ class SynthesisState:
     """All text that has come is spoken, and more is expected."""
     read_to: int = 0
     """Characters of a streamed text that were taken from it."""
+    unreadable: set[str] = field(default_factory=set)
+    """Languages of parts that no voice of the engine can read."""
 
     @property
     def text(self) -> str:
@@ -161,9 +159,9 @@ class SynthesisJob:
         if self._start < state.read_to:
             known = Segment(self._start, source.text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
-        is_end = _clause_end(self.loaded, self._options.voice)
+        language = self.loaded.language_of(self._options.voice)
         while not self.is_over:
-            clause = source.poll(is_end)
+            clause = source.poll(language)
             if clause is not None:
                 state.read_to = clause.start + len(clause.text)
                 after_pause, state.starved = state.starved, False
@@ -180,44 +178,61 @@ class SynthesisJob:
 
     def _speak_text(self, text: Segment, *, after_pause: bool) -> Iterator[float]:
         """Speak a part of the text; with `after_pause` nothing before it is still to be heard."""
-        if streams(self.loaded.engine):
-            self._speak(text, is_segment=False)
-            yield 0.0
-        else:
-            yield from self._speak_in_segments(text, after_pause=after_pause)
+        for part, voice in self._parts(text):
+            if streams(self.loaded.engine):
+                self._speak(part, voice, is_segment=False)
+                yield 0.0
+            else:
+                yield from self._speak_in_segments(part, voice, after_pause=after_pause)
+            after_pause = after_pause and not speakable(part.text)
 
-    def _speak_in_segments(self, text: Segment, *, after_pause: bool) -> Iterator[float]:
+    def _parts(self, text: Segment) -> Iterator[tuple[Segment, str]]:
+        """A part of the text in its scripts, each with the voice that reads it."""
+        own = self._options.voice
+        if not self._options.script_voices:
+            yield text, own
+            return
+        for run in script_runs(text.text, self.loaded.language_of(own)):
+            voice = own if run.language is None else self.loaded.voice_in(run.language, own)
+            if voice is None:
+                self._state.unreadable.add(str(run.language))
+            yield Segment(text.start + run.start, text.text[run.start : run.end]), voice or own
+
+    def _speak_in_segments(
+        self, text: Segment, voice: str, *, after_pause: bool
+    ) -> Iterator[float]:
         """Speak a text in segments that take no longer to make than is left to be heard."""
-        options, pace, chunks = self._options, self.loaded.pace, self._state.chunks
-        language = self.loaded.language_of(options.voice)
-        segmenter = Segmenter(text.text, language, self._segmentation)
+        pace, chunks = self.loaded.pace, self._state.chunks
+        segmenter = Segmenter(text.text, self.loaded.language_of(voice), self._segmentation)
         while not self.is_over:
             is_first = after_pause or not chunks.frames
             buffered_seconds = None if is_first else chunks.buffered_seconds()
-            segment = segmenter.next(pace.budget(buffered_seconds) * options.prosody.rate)
+            budget = pace.budget(buffered_seconds) * self._options.prosody.rate
+            segment = segmenter.next(budget)
             if segment is None:
                 return
-            self._speak(replace(segment, start=text.start + segment.start), is_segment=True)
+            segment = replace(segment, start=text.start + segment.start)
+            self._speak(segment, voice, is_segment=True)
             after_pause = after_pause and not speakable(segment.text)
             yield 0.0
 
-    def _speak(self, segment: Segment, *, is_segment: bool) -> None:
+    def _speak(self, segment: Segment, voice: str, *, is_segment: bool) -> None:
         """Speak a part of the text, if there is anything to pronounce in it."""
         has_sound = speakable(segment.text) if is_segment else bool(segment.text.strip())
         if has_sound and not self.is_over:
-            self._speak_with_engine(segment, is_segment=is_segment)
+            self._speak_with_engine(segment, voice, is_segment=is_segment)
         if not self.is_over:
             chunks = self._state.chunks
             chunks.mark(self._generation, chunks.made, segment.start + len(segment.text))
 
-    def _speak_with_engine(self, segment: Segment, *, is_segment: bool) -> None:
+    def _speak_with_engine(self, segment: Segment, voice: str, *, is_segment: bool) -> None:
         """Have the engine speak; what it makes of a segment is trimmed, and its pace is learnt."""
         engine, options, state = self.loaded.engine, self._options, self._state
         chunks, clock = state.chunks, state.clock
         self._add_pause()
         first_frame, began, held = chunks.made, clock(), chunks.held_seconds
         first_seconds = 0.0
-        made = engine.synthesise(segment.text, options.voice, options.prosody)
+        made = engine.synthesise(segment.text, voice, options.prosody)
         blocks = trimmed(made, engine.sample_rate) if is_segment else made
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
@@ -288,6 +303,7 @@ class SynthesisJob:
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
         prosody = self._options.prosody
+        parts = self._parts(Segment(0, self._state.text))
         return key_of(
             self.loaded.fingerprint,
             self._options.voice,
@@ -295,15 +311,9 @@ class SynthesisJob:
             round(prosody.pitch, 4),
             self._segmentation,
             self._state.text,
+            *dict.fromkeys(voice for _, voice in parts if voice != self._options.voice),
         )
 
     @property
     def _segmentation(self) -> str:
         return self._options.segmentation if self._state.streaming else SENTENCE
-
-
-def _clause_end(loaded: LoadedEngine, voice: str) -> IsEnd:
-    """How to tell where a clause ends: an engine that streams is given whatever looks like one."""
-    if streams(loaded.engine):
-        return lambda _, __: True
-    return partial(ends_clause, language=loaded.language_of(voice))

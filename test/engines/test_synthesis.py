@@ -29,7 +29,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Block, Chunk, Mark, Pcm, apply_gain
-from k2so_tts.engines import NORMAL, EngineError, Prosody, Voice
+from k2so_tts.engines import NORMAL, EngineError, Prosody, UnknownVoice, Voice
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import FailOver, Synthesis, SynthesisOptions, stream_pcm
@@ -60,10 +60,10 @@ class ScriptedEngine:
         raise NotImplementedError
 
     def voices(self) -> Sequence[Voice]:
-        raise NotImplementedError
+        return (Voice("any", "en"),)
 
     def find_voice(self, name: str) -> str:
-        raise NotImplementedError
+        raise UnknownVoice(name)
 
     def close(self) -> None:
         self.endless = False
@@ -277,7 +277,7 @@ def test_a_text_that_is_still_being_written_does_not_hold_the_engine() -> None:
     stream.feed("three.")
     stream.end()
     chunks_of(streamed)
-    assert engine.asked == ["One,", "Two.", " three."]
+    assert engine.asked == ["One, ", "Two.", "three."]
 
 
 def test_an_earlier_text_goes_first_whenever_it_can_go_on() -> None:
@@ -557,7 +557,7 @@ def test_a_streamed_text_is_cut_into_segments_too() -> None:
     stream.end()
     chunks_of(synthesis)
     assert "".join(engine.asked) == stream.text
-    assert engine.asked[0].startswith("One, and Dr. Two.") or engine.asked[0] == "One,"
+    assert engine.asked[0].startswith("One, and Dr. Two.") or engine.asked[0] == "One, "
     assert all(not text.rstrip().endswith("Dr.") for text in engine.asked)
     assert synthesis.heard_text(synthesis.frames) == stream.text
 
@@ -799,3 +799,42 @@ def test_a_synthesis_without_streaming_can_be_cancelled() -> None:
     synthesis.cancel()
     assert synthesis.join(SOON)
     assert engine.closed.is_set() or not engine.asked
+
+
+@pytest.mark.parametrize(
+    ("voice", "text", "asked"),
+    [
+        ("en-us", "你好，世界。", [("cmn", "你好，世界。")]),
+        ("en-us+f3", "Say 你好 to me.", [("en-us+f3", "Say "), ("cmn+f3", "你好 ")]),
+        ("ru", "Привет, мир.", [("ru", "Привет, мир.")]),
+    ],
+)
+def test_another_script_is_spoken_by_a_voice_that_reads_it(
+    espeak: EspeakEngine, voice: str, text: str, asked: list[tuple[str, str]]
+) -> None:
+    synthesis = Synthesis(LoadedEngine(espeak), text, SynthesisOptions(voice))
+    made = pcm_of(spoken(synthesis))
+    expected = [
+        block.pcm for name, part in asked for block in espeak.synthesise(part, name, NORMAL)
+    ]
+    np.testing.assert_array_equal(made[: sum(map(len, expected))], np.concatenate(expected))
+    assert not synthesis.unreadable
+    assert synthesis.heard_text(synthesis.frames) == text
+
+
+def test_without_script_voices_the_voice_reads_everything(espeak: EspeakEngine) -> None:
+    options = SynthesisOptions("en-us", script_voices=False)
+    synthesis = Synthesis(LoadedEngine(espeak), "你好", options)
+    np.testing.assert_array_equal(pcm_of(spoken(synthesis)), whole(espeak, "你好"))
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_script_for_which_there_is_no_voice_is_spoken_all_the_same_and_reported(
+    streams: bool,
+) -> None:
+    engine = ScriptedEngine(streams=streams)
+    synthesis = Synthesis(LoadedEngine(engine), "So. 你好。Привет!", SynthesisOptions("any"))
+    spoken(synthesis)
+    assert "".join(text for text, _, _ in engine.asked) == "So. 你好。Привет!"
+    assert {voice for _, voice, _ in engine.asked} == {"any"}
+    assert synthesis.unreadable == {"cmn", "ru"}

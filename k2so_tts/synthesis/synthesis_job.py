@@ -124,7 +124,7 @@ class SynthesisJob:
         self._recorded: list[Pcm] | None = None
         """What was made before any gain, while it may be kept in the phrase cache."""
         self._gain: float | None = None
-        """Makes the voice as loud as others; known once the engine has given the first sound."""
+        """Makes the voice as loud as others; None before the engine has given the first sound."""
         self._limiter = Limiter(state.chunks.rate)
         self._work = (
             self._speak_all() if part is None else self._speak_text(part, after_pause=False)
@@ -151,8 +151,8 @@ class SynthesisJob:
         """Keep what was spoken in the phrase cache, if it was the whole text."""
         phrases, chunks = self.loaded.phrases, self._state.chunks
         if phrases is not None and self._recorded and not chunks.cancelled:
-            pcm, gain = np.concatenate(self._recorded), self._voice_gain()
-            phrase = Phrase(chunks.rate, pcm, chunks.marks, gain)
+            pcm = np.concatenate(self._recorded)
+            phrase = Phrase(chunks.rate, pcm, chunks.marks, self._gain or 1.0)
             phrases.put(self._cache_key(), phrase)
         self._recorded = None
 
@@ -299,8 +299,7 @@ class SynthesisJob:
         """The silence that belongs before what comes next."""
         if self._pause:
             silence = np.zeros(round(self._pause * self._state.chunks.rate), np.int16)
-            self._state.chunks.add(self._generation, silence)
-            self._record(silence)
+            self._add_sound(silence)
             self._pause = 0.0
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:
@@ -309,18 +308,15 @@ class SynthesisJob:
         for mark in block.marks:
             text_end = segment.start + mark.text_end
             chunks.mark(self._generation, first_frame + mark.frame, text_end)
-        self._add_sound(block.pcm)
-        self._record(block.pcm)
-
-    def _add_sound(self, pcm: Pcm) -> None:
-        """Add what an engine has made, as loud as it is to be."""
-        gain = self._voice_gain() * self._options.volume
-        self._state.chunks.add(self._generation, self._limiter.amplify(pcm, gain))
-
-    def _voice_gain(self) -> float:
         if self._gain is None:
             self._gain = self.loaded.gain_of(self._options.voice)
-        return self._gain
+        self._add_sound(block.pcm)
+
+    def _add_sound(self, pcm: Pcm) -> None:
+        """Add sound before any gain: it is kept as it is, and heard as loud as it is to be."""
+        self._record(pcm)
+        gain = (self._gain or 1.0) * self._options.volume
+        self._state.chunks.add(self._generation, self._limiter.amplify(pcm, gain))
 
     def _record(self, pcm: Pcm) -> None:
         if self._recorded is not None:

@@ -51,7 +51,10 @@ class Tone:
         "faint": 0.01,
         "full": 1.0,
         "silent": 0.0,
+        "spiky": 0.03,
     }
+    spike = 16_000
+    """The samples that stick out of the voice `spiky`, one in a thousand."""
 
     def __init__(self) -> None:
         self.spoken: list[str] = []
@@ -73,7 +76,10 @@ class Tone:
 
     def tone(self, voice: str) -> Pcm:
         sine = np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)
-        return np.asarray(np.rint(sine * self.peaks[voice] * 32767), np.int16)
+        pcm = np.asarray(np.rint(sine * self.peaks[voice] * 32767), np.int16)
+        if voice == "spiky":
+            pcm[::1000] = pcm[-1] = self.spike
+        return pcm
 
     def synthesise(self, _: str, voice: str, __: Prosody) -> Iterator[Block]:
         self.spoken.append(voice)
@@ -92,9 +98,9 @@ def loaded(phrases: PhraseCache | None = None) -> LoadedEngine:
     return load(EngineSpec("espeak"), Tone(), phrases)
 
 
-def spoken(engine: LoadedEngine, voice: str, volume: float = 1.0) -> Pcm:
-    options = SynthesisOptions(voice, volume=volume)
-    return np.concatenate(list(stream_pcm(Synthesis(engine, TEXT, options))))
+def spoken(engine: LoadedEngine, voice: str, volume: float = 1.0, text: str = TEXT) -> Pcm:
+    options = SynthesisOptions(voice, volume=volume, segmentation="sentence")
+    return np.concatenate(list(stream_pcm(Synthesis(engine, text, options))))
 
 
 @pytest.mark.parametrize("voice", ["soft", "loud", "other"])
@@ -137,6 +143,17 @@ def test_a_phrase_said_again_is_as_loud_as_the_first_time(tmp_path: Path) -> Non
     assert phrases.hits == 1
     quiet = spoken(again, "loud", 0.5)
     np.testing.assert_allclose(quiet, first * 0.5, atol=1)
+
+
+def test_a_phrase_said_again_is_limited_as_the_first_time(tmp_path: Path) -> None:
+    engine = loaded(PhraseCache(directory=tmp_path))
+    text = f"{TEXT} {TEXT}"
+    first = spoken(engine, "spiky", text=text)
+    assert engine.gain_of("spiky") > 1.7
+    assert 0.8 * 32768 < np.abs(first.astype(int)).max() <= CEILING * 32768 + 1
+    assert (spoken(engine, "spiky", text=text) == first).all()
+    assert engine.phrases is not None
+    assert engine.phrases.hits == 1
 
 
 def test_the_samples_of_espeak_are_never_changed() -> None:

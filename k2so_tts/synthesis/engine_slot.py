@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from k2so_tts.audio import Chunker
 from k2so_tts.engines import (
     NORMAL,
     Engine,
@@ -34,7 +35,9 @@ from k2so_tts.engines import (
 )
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import PhraseCache, fingerprint_of
+from k2so_tts.synthesis.trim import trimmed
 from k2so_tts.text.segmenter import MissingSplitter, require_splitter, weighted_length
 
 _logger = logging.getLogger(__name__)
@@ -80,25 +83,24 @@ def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -
         raise EngineUnavailable(str(error)) from error
     fingerprint = fingerprint_of(spec.name, spec.options)
     loaded = LoadedEngine(engine, spec.name, phrases=phrases, fingerprint=fingerprint)
-    _warm_up(loaded)
+    warm_up(loaded)
     return loaded
 
 
-def _warm_up(loaded: LoadedEngine) -> None:
-    """Have an engine speak `WARM_UPS`, and learn its pace."""
+def warm_up(loaded: LoadedEngine, clock: Callable[[], float] = time.monotonic) -> None:
+    """Have an engine speak `WARM_UPS`, and learn its pace. `clock` gives seconds."""
     engine = loaded.engine
     voice = engine.find_voice(engine.default_voice)
     for number, text in enumerate(WARM_UPS):
-        began = time.monotonic()
-        first_seconds, frames = 0.0, 0
-        for block in engine.synthesise(text, voice, NORMAL):
-            first_seconds = first_seconds or time.monotonic() - began
-            frames += len(block.pcm)
+        began, chunker = clock(), Chunker()
+        blocks = []
+        for block in trimmed(engine.synthesise(text, voice, NORMAL), engine.sample_rate):
+            frames = sum(map(len, chunker.push(block.pcm)))
+            blocks.append(MadeBlock(clock() - began, frames / engine.sample_rate))
             if number == 0:
                 break
         if number > 0:
-            seconds, audio = time.monotonic() - began, frames / engine.sample_rate
-            loaded.pace.learn(weighted_length(text), first_seconds, seconds, audio)
+            loaded.pace.learn(weighted_length(text), blocks)
 
 
 class EngineSlot:

@@ -38,7 +38,7 @@ _TOO_SLOW = 0.95
 """A real-time factor above which gaps are certain: then they had better be between sentences."""
 _REMEMBERED = 8
 _LEAST_SECONDS_PER_SIZE = 1e-4
-_LATE = 1.15
+_LATE = 1.1
 """By so much longer than last time a block may take without a gap."""
 _MOST_COLLECTED = 0.9
 """Of a text before it is played; the last block of it is then there."""
@@ -91,7 +91,7 @@ class PaceEstimator:
 
         None: nothing is buffered yet.
         """
-        if buffered_seconds is not None and self.real_time_factor > _TOO_SLOW:
+        if self.real_time_factor > _TOO_SLOW:
             return LONGEST
         seconds = (
             FIRST_SECONDS
@@ -100,9 +100,7 @@ class PaceEstimator:
         )
         for_size = max(seconds - self.fixed_seconds, self.fixed_seconds / 4)
         size = max(LEAST, for_size / max(self.seconds_per_size, 1e-6))
-        if self.real_time_factor <= _TOO_SLOW:
-            size = max(size, self._least_size())
-        return min(LONGEST, size)
+        return min(LONGEST, max(size, self._least_size()))
 
     def _least_size(self) -> float:
         """The weighted length of a text after which another such text can begin in time."""

@@ -21,8 +21,8 @@ import pytest
 
 from k2so_tts.engines.piper.block_sizes import (
     FIRST_FRAMES,
-    GROWTH,
     MOST_FRAMES,
+    STEADY_FACTOR,
     BlockSizes,
     Speed,
 )
@@ -70,7 +70,7 @@ class Machine:
 def test_a_fast_machine_soon_makes_large_blocks() -> None:
     machine = Machine(0.05)
     machine.compute(1000)
-    assert machine.sizes[:4] == [SILENT + FIRST_FRAMES, 10, 13, 17]
+    assert machine.sizes[:4] == [SILENT + FIRST_FRAMES, 10, 12, 15]
     assert max(machine.sizes) == MOST_FRAMES
     assert machine.silence == 0
 
@@ -123,7 +123,7 @@ def test_delays_in_proportion_to_the_sound_make_no_gap(factor: float) -> None:
         at += factor * size * FRAME_SECONDS
         assert heard_to is None or at <= heard_to + FRAME_SECONDS / 2
         heard_to = (heard_to or at) + size * FRAME_SECONDS
-    assert factor < 1 / GROWTH
+    assert factor < STEADY_FACTOR
 
 
 def test_a_short_block_at_the_end_of_a_sentence_counts_as_what_it_is() -> None:

@@ -25,9 +25,9 @@ FIRST_FRAMES = 8
 """Latent frames of sound in the first block: 93 ms of a voice at 22.05 kHz."""
 MOST_FRAMES = 96
 """In a block: what a cancel waits for, and what takes memory."""
-GROWTH = 1.3
-"""Of a block over the one before, at most: whatever delays blocks by up to 1 / 1.3 of their
-duration causes no gap."""
+STEADY_FACTOR = 0.8
+"""Blocks that come later than they are made, by so much of their duration, cause no gap: as if it
+took this part of it to make them."""
 _MARGIN = 0.75
 """The part of the lead that the next block may take."""
 _REMEMBERED = 9
@@ -78,8 +78,9 @@ class BlockSizes:
         self._speed = speed
         self._frame_seconds = frame_seconds
         self._clock = clock
-        self._size = 0.0
         self._silent = 0
+        self._steady_lead = 0.0
+        """Frames that would be left to be heard at `STEADY_FACTOR`."""
         self._made = 0
         self._began_at = 0.0
         self._first_at = 0.0
@@ -94,12 +95,11 @@ class BlockSizes:
         now = self._began_at = self._clock()
         least = max(FIRST_FRAMES, self._speed.least_frames(self._frame_seconds))
         if self._made == 0:
-            self._size = min(least, MOST_FRAMES)
-            return min(MOST_FRAMES, self._silent + int(self._size))
+            return min(MOST_FRAMES, self._silent + int(min(least, MOST_FRAMES)))
         lead = (self._made - self._silent) * self._frame_seconds - (now - self._first_at)
         in_time = self._speed.frames_within(_MARGIN * lead)
-        self._size = min(MOST_FRAMES, max(least, min(GROWTH * self._size, in_time)))
-        return int(self._size)
+        steady = self._steady_lead / STEADY_FACTOR
+        return int(min(MOST_FRAMES, max(least, min(steady, in_time))))
 
     def made(self, frames: int) -> None:
         """The block is made, and has so many frames: fewer than `next` said at a text's end."""
@@ -108,5 +108,8 @@ class BlockSizes:
         if self._made == 0:
             self._first_at = now
             context /= 2  # there is nothing before it
+            self._steady_lead = frames - self._silent
+        else:
+            self._steady_lead += frames * (1.0 - STEADY_FACTOR)
         self._made += frames
         self._speed.learn(now - self._began_at, frames + context)

@@ -27,7 +27,7 @@ from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 RATE = (0.25, 4.0)
 """The lowest and highest speed, of a goal and of the parameter."""
 VOLUME = (0.0, 1.0)
-"""The lowest and highest linear gain, of a goal and of the parameter."""
+"""The lowest and highest linear gain of a goal."""
 
 PARAMETERS = (
     Setting(
@@ -57,7 +57,14 @@ PARAMETERS = (
     ),
     Setting("rate", 1.0, "Speed, multiplied with the goal's.", *RATE, live=True),
     Setting("pitch", 1.0, "Pitch, relative to the voice's own.", 0.0, 2.0, live=True),
-    Setting("volume", 1.0, "Linear gain, multiplied with the goal's.", *VOLUME, live=True),
+    Setting(
+        "volume",
+        1.0,
+        "Linear gain, multiplied with the goal's; above 1 peaks are limited.",
+        0.0,
+        2.0,
+        live=True,
+    ),
     Setting(
         "queue_policy",
         QUEUE,

@@ -39,7 +39,7 @@ from k2so_tts.engines import (
     with_path,
 )
 from k2so_tts.ros.diagnostics import StatusReport
-from k2so_tts.ros.server_parameters import RATE, VOLUME
+from k2so_tts.ros.server_parameters import RATE
 from k2so_tts.settings import Setting, SettingError, brief
 from k2so_tts.synthesis.engine_supervisor import LOADING, EngineSpec, EngineSupervisor, describe
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -147,7 +147,7 @@ class VoiceSelector:
             volume: linear gain, relative to the parameter `volume`.
         """
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
-        volume = min(max(volume * self._settings["volume"], VOLUME[0]), VOLUME[1])
+        volume *= self._settings["volume"]
         prosody = Prosody(rate, self._settings["pitch"])
         return SynthesisOptions(self.voice_for(language), prosody, volume, self._settings["cut_at"])
 
@@ -173,6 +173,8 @@ class VoiceSelector:
         if supervisor.load_seconds:
             values["engine_load_s"] = supervisor.load_seconds
             values["engine_memory_mib"] = supervisor.memory_mib
+        if supervisor.abandoned_engines:
+            values["abandoned_engines"] = supervisor.abandoned_engines
         if supervisor.fallback_name:
             values["fallback_engine"] = supervisor.fallback_name
             values["fallback_utterances"] = supervisor.fallback_utterances

@@ -24,7 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from k2so_tts.audio import Chunker
+import numpy as np
+
+from k2so_tts.audio import EMPTY_PCM, Chunker
 from k2so_tts.engines import (
     NORMAL,
     Engine,
@@ -33,6 +35,7 @@ from k2so_tts.engines import (
     create_engine,
     streams,
 )
+from k2so_tts.engines.toolkit.loudness import integrated_loudness
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.pace import MadeBlock
@@ -49,7 +52,7 @@ WARM_UPS = (
 )
 """What a newly loaded engine speaks, unheard. The first text takes many engines longer than all
 others, and so does the first number (coqui-tts imports what spells it): only its beginning is made.
-The engine's pace is learnt from the rest.
+The engine's pace is learnt from the rest, and how loud it is from the last.
 """
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _WORKER_JOIN_SECONDS = 1.0
@@ -88,19 +91,22 @@ def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -
 
 
 def warm_up(loaded: LoadedEngine, clock: Callable[[], float] = time.monotonic) -> None:
-    """Have an engine speak `WARM_UPS`, and learn its pace. `clock` gives seconds."""
+    """Have an engine speak `WARM_UPS`; learn its pace (`clock` gives seconds) and its loudness."""
     engine = loaded.engine
     voice = engine.find_voice(engine.default_voice)
     for number, text in enumerate(WARM_UPS):
         began, chunker = clock(), Chunker()
-        blocks = []
+        blocks, spoken = [], [EMPTY_PCM]
         for block in trimmed(engine.synthesise(text, voice, NORMAL), engine.sample_rate):
             frames = sum(map(len, chunker.push(block.pcm)))
             blocks.append(MadeBlock(clock() - began, frames / engine.sample_rate))
+            spoken.append(block.pcm)
             if number == 0:
                 break
         if number > 0:
             loaded.pace.learn(weighted_length(text), blocks)
+            pcm = np.concatenate(spoken)
+            loaded.measured_lufs = integrated_loudness(pcm, engine.sample_rate)
 
 
 class EngineSlot:

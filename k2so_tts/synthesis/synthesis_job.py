@@ -23,8 +23,9 @@ from functools import partial
 
 import numpy as np
 
-from k2so_tts.audio import Block, Pcm, apply_gain
+from k2so_tts.audio import Block, Pcm
 from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.limiter import Limiter
 from k2so_tts.resampler import resampled
 from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -47,7 +48,7 @@ _CACHED_BLOCK_FRAMES = 8192
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 1.0.
+    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 2.0.
 
     `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
     needs segments.
@@ -111,6 +112,9 @@ class SynthesisJob:
         self._generation = state.chunks.generation
         self._recorded: list[Pcm] | None = None
         """What was made before any gain, while it may be kept in the phrase cache."""
+        self._gain: float | None = None
+        """Makes the voice as loud as others; known once the engine has given the first sound."""
+        self._limiter = Limiter(state.chunks.rate)
         self._work = self._speak_all()
 
     @property
@@ -134,7 +138,8 @@ class SynthesisJob:
         """Keep what was spoken in the phrase cache, if it was the whole text."""
         phrases, chunks = self.loaded.phrases, self._state.chunks
         if phrases is not None and self._recorded and not chunks.cancelled:
-            phrase = Phrase(chunks.rate, np.concatenate(self._recorded), chunks.marks)
+            pcm, gain = np.concatenate(self._recorded), self._voice_gain()
+            phrase = Phrase(chunks.rate, pcm, chunks.marks, gain)
             phrases.put(self._cache_key(), phrase)
         self._recorded = None
 
@@ -249,8 +254,18 @@ class SynthesisJob:
         for mark in block.marks:
             text_end = segment.start + mark.text_end
             chunks.mark(self._generation, first_frame + mark.frame, text_end)
-        chunks.add(self._generation, apply_gain(block.pcm, self._options.volume))
+        self._add_sound(block.pcm)
         self._record(block.pcm)
+
+    def _add_sound(self, pcm: Pcm) -> None:
+        """Add what an engine has made, as loud as it is to be."""
+        gain = self._voice_gain() * self._options.volume
+        self._state.chunks.add(self._generation, self._limiter.amplify(pcm, gain))
+
+    def _voice_gain(self) -> float:
+        if self._gain is None:
+            self._gain = self.loaded.gain_of(self._options.voice)
+        return self._gain
 
     def _record(self, pcm: Pcm) -> None:
         if self._recorded is not None:
@@ -267,13 +282,13 @@ class SynthesisJob:
         if phrase is None or phrase.rate != chunks.rate:
             self._recorded = []
             return False
+        self._gain = phrase.gain
         for frame, text_end in phrase.marks:
             chunks.mark(self._generation, frame, text_end)
         for start in range(0, len(phrase.pcm), _CACHED_BLOCK_FRAMES):
             if self.is_over:
                 return True
-            pcm = phrase.pcm[start : start + _CACHED_BLOCK_FRAMES]
-            chunks.add(self._generation, apply_gain(pcm, self._options.volume))
+            self._add_sound(phrase.pcm[start : start + _CACHED_BLOCK_FRAMES])
         chunks.flush(self._generation)
         return True
 

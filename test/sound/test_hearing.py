@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import subprocess
+from statistics import median
 
 import numpy as np
 import pytest
@@ -99,7 +100,8 @@ def test_a_goal_is_done_when_its_last_frame_is_heard(robot: Observer) -> None:
         heard = next(at for at, head, _ in robot.playheads if head >= stamp)
         assert arrived > heard - 0.08
     delays += [after_the_end(robot, robot.say("Done?")) for _ in range(TRIES)]
-    assert -0.01 <= min(delays) < 0.05, delays
+    assert min(delays) >= -0.01, delays
+    assert median(delays) < 0.05, delays
 
 
 def after_the_end(robot: Observer, goal: Goal) -> float:

@@ -41,7 +41,7 @@ FLOORS = (
     ("ros",),
     ("synthesis", "playback", "effects"),
     ("engines",),
-    ("text", "metrics", "settings", "processes", "resampler"),
+    ("text", "metrics", "settings", "processes", "resampler", "limiter"),
     ("audio",),
 )
 """From top to bottom: a module may import from lower floors only, and from its own room."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from statistics import median
 
 FIRST_FRAMES = 8
 """Latent frames of sound in the first block: 93 ms of a voice at 22.05 kHz."""
@@ -47,7 +46,7 @@ class Speed:
     @property
     def seconds_per_frame(self) -> float:
         """What a frame takes; the median of the latest blocks, 0.0 before the first."""
-        return median(self._latest) if self._latest else 0.0
+        return sorted(self._latest)[len(self._latest) // 2] if self._latest else 0.0
 
     def learn(self, seconds: float, frames: float) -> None:
         """Learn from a block: so many frames were computed, those around it included."""

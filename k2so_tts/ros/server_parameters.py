@@ -118,7 +118,7 @@ PARAMETERS = (
     Setting(
         "chunk_frames",
         CHUNK_FRAMES,
-        "Frames in a chunk; the first two have half as many.",
+        "Frames in a chunk; the first ones are shorter, from an eighth of it up.",
         256,
         65_536,
     ),

@@ -26,7 +26,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from k2so_tts.audio import EMPTY_PCM
+from k2so_tts.audio import EMPTY_PCM, Chunker
 from k2so_tts.engines import (
     NORMAL,
     Engine,
@@ -38,7 +38,9 @@ from k2so_tts.engines import (
 from k2so_tts.engines.toolkit.loudness import integrated_loudness
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import PhraseCache, fingerprint_of
+from k2so_tts.synthesis.trim import trimmed
 from k2so_tts.text.segmenter import MissingSplitter, require_splitter, weighted_length
 
 _logger = logging.getLogger(__name__)
@@ -84,26 +86,26 @@ def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -
         raise EngineUnavailable(str(error)) from error
     fingerprint = fingerprint_of(spec.name, spec.options)
     loaded = LoadedEngine(engine, spec.name, phrases=phrases, fingerprint=fingerprint)
-    _warm_up(loaded)
+    warm_up(loaded)
     return loaded
 
 
-def _warm_up(loaded: LoadedEngine) -> None:
-    """Have an engine speak `WARM_UPS`; learn its pace, and how loud it is."""
+def warm_up(loaded: LoadedEngine, clock: Callable[[], float] = time.monotonic) -> None:
+    """Have an engine speak `WARM_UPS`; learn its pace (`clock` gives seconds) and its loudness."""
     engine = loaded.engine
     voice = engine.find_voice(engine.default_voice)
     for number, text in enumerate(WARM_UPS):
-        began = time.monotonic()
-        first_seconds, spoken = 0.0, [EMPTY_PCM]
-        for block in engine.synthesise(text, voice, NORMAL):
-            first_seconds = first_seconds or time.monotonic() - began
+        began, chunker = clock(), Chunker()
+        blocks, spoken = [], [EMPTY_PCM]
+        for block in trimmed(engine.synthesise(text, voice, NORMAL), engine.sample_rate):
+            frames = sum(map(len, chunker.push(block.pcm)))
+            blocks.append(MadeBlock(clock() - began, frames / engine.sample_rate))
             spoken.append(block.pcm)
             if number == 0:
                 break
         if number > 0:
-            seconds, pcm = time.monotonic() - began, np.concatenate(spoken)
-            audio = len(pcm) / engine.sample_rate
-            loaded.pace.learn(weighted_length(text), first_seconds, seconds, audio)
+            loaded.pace.learn(weighted_length(text), blocks)
+            pcm = np.concatenate(spoken)
             loaded.measured_lufs = integrated_loudness(pcm, engine.sample_rate)
 
 

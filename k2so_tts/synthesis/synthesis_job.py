@@ -29,6 +29,7 @@ from k2so_tts.limiter import Limiter
 from k2so_tts.resampler import resampled
 from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
 from k2so_tts.text.boundaries import speakable
@@ -272,18 +273,22 @@ class SynthesisJob:
         """Have the engine speak; what it makes of a segment is trimmed, and its pace is learnt."""
         engine, options, state = self.loaded.engine, self._options, self._state
         chunks, clock = state.chunks, state.clock
+        pace = self.loaded.pace
+        length = weighted_length(segment.text) / options.prosody.rate
         self._add_pause()
+        prebuffer = pace.prebuffer_seconds(length, chunks.buffered_seconds()) if is_segment else 0.0
+        chunks.set_prebuffer(self._generation, prebuffer)
         first_frame, began, held = chunks.made, clock(), chunks.held_seconds
-        first_seconds = 0.0
+        timed: list[MadeBlock] = []
         made = engine.synthesise(segment.text, voice, options.prosody)
         blocks = trimmed(made, engine.sample_rate) if is_segment else made
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
                 if self.is_over:
                     return
-                if is_segment and chunks.made == first_frame:
-                    first_seconds = clock() - began
+                at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
                 self._add(segment, first_frame, block)
+                timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
         finally:
             if isinstance(made, Generator):
                 made.close()
@@ -291,9 +296,7 @@ class SynthesisJob:
             state.seconds += seconds
         if is_segment:
             self._pause = max(0.0, segment.pause / options.prosody.rate - KEPT_SILENCE_SECONDS)
-            length = weighted_length(segment.text) / options.prosody.rate
-            audio = (chunks.made - first_frame) / chunks.rate
-            self.loaded.pace.learn(length, first_seconds, seconds, audio)
+            pace.learn(length, timed)
 
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""

@@ -27,7 +27,7 @@ from support.recording import Recording, retake
 from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
 from support.sound import STEADY, SoundServer
 
-from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Pcm, frames_to_ns
+from k2so_tts.audio import CHUNK_FRAMES, Pcm, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds
 
 MINUTE = " ".join(f"This is sentence number {n}, spoken in one breath." for n in range(20))
@@ -76,7 +76,7 @@ def check_stream(robot: Observer, expected: Pcm) -> None:
     messages = [message for _, message in robot.audio]
     pcm = [np.array(message.audio.audio_data.int16_data, np.int16) for message in messages]
     assert np.array_equal(np.concatenate(pcm), expected)
-    short = [CHUNK_FRAMES // 2] * SHORT_CHUNKS
+    short = [512, 512, 1024, 1024, 1024, 2048, 2048]
     assert [len(piece) for piece in pcm[:-2]] == [*short, *[CHUNK_FRAMES] * len(pcm)][
         : len(pcm) - 2
     ]

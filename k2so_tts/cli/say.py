@@ -69,7 +69,9 @@ def run(options: Namespace) -> int:
         loaded = load(spec, engine)
         voice = engine.find_voice(options.voice or engine.default_voice)
         prosody = Prosody(options.rate)
-        manner = SynthesisOptions(voice, prosody, options.volume, options.cut_at, rewriting)
+        manner = SynthesisOptions(
+            voice, prosody, options.volume, options.cut_at, rewriting=rewriting
+        )
         chunks = stream_pcm(Synthesis(loaded, text, manner))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)

@@ -29,7 +29,7 @@ from k2so_tts.text.stream import FLUSH_SECONDS
 RATE = (0.25, 4.0)
 """The lowest and highest speed, of a goal and of the parameter."""
 VOLUME = (0.0, 1.0)
-"""The lowest and highest linear gain, of a goal and of the parameter."""
+"""The lowest and highest linear gain of a goal."""
 
 PARAMETERS = (
     Setting(
@@ -57,9 +57,23 @@ PARAMETERS = (
         "Names that goals may use as their language: 'alias=voice, alias=voice'.",
         live=True,
     ),
+    Setting(
+        "script_voices",
+        True,
+        "Speak what is written in another script than that of the voice's language with a voice of "
+        "the engine that can read it.",
+        live=True,
+    ),
     Setting("rate", 1.0, "Speed, multiplied with the goal's.", *RATE, live=True),
     Setting("pitch", 1.0, "Pitch, relative to the voice's own.", 0.0, 2.0, live=True),
-    Setting("volume", 1.0, "Linear gain, multiplied with the goal's.", *VOLUME, live=True),
+    Setting(
+        "volume",
+        1.0,
+        "Linear gain, multiplied with the goal's; above 1 peaks are limited.",
+        0.0,
+        2.0,
+        live=True,
+    ),
     Setting(
         "queue_policy",
         QUEUE,
@@ -106,7 +120,7 @@ PARAMETERS = (
     Setting(
         "chunk_frames",
         CHUNK_FRAMES,
-        "Frames in a chunk; the first two have half as many.",
+        "Frames in a chunk; the first ones are shorter, from an eighth of it up.",
         256,
         65_536,
     ),

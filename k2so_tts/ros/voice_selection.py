@@ -39,7 +39,7 @@ from k2so_tts.engines import (
     with_path,
 )
 from k2so_tts.ros.diagnostics import StatusReport
-from k2so_tts.ros.server_parameters import RATE, VOLUME
+from k2so_tts.ros.server_parameters import RATE
 from k2so_tts.settings import Setting, SettingError, brief
 from k2so_tts.synthesis.engine_supervisor import LOADING, EngineSpec, EngineSupervisor, describe
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -129,13 +129,13 @@ class VoiceSelector:
         self.supervisor.close()
 
     def configure(self, settings: Mapping[str, Any], *, rewriting: bool = False) -> None:
-        """Apply voice, voice_aliases, rate, pitch, volume and cut_at to goals accepted from now on.
+        """Apply the parameters of voice and prosody, and cut_at, to goals accepted from now on.
 
         With `rewriting` those of `speakable.SETTINGS`, too: the lexicon is read again. Voices are
         looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
         """
         new_rewriting = speakable_settings(settings) if rewriting else self._rewriting
-        names = ("voice", "voice_aliases", "rate", "pitch", "volume", "cut_at")
+        names = ("voice", "voice_aliases", "script_voices", "rate", "pitch", "volume", "cut_at")
         new = {name: settings[name] for name in names}
         _parse_aliases(new["voice_aliases"])
         with self._resolving:
@@ -162,10 +162,15 @@ class VoiceSelector:
             volume: linear gain, relative to the parameter `volume`.
         """
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
-        volume = min(max(volume * self._settings["volume"], VOLUME[0]), VOLUME[1])
+        volume *= self._settings["volume"]
         prosody = Prosody(rate, self._settings["pitch"])
         return SynthesisOptions(
-            self.voice_for(language), prosody, volume, self._settings["cut_at"], self._rewriting
+            self.voice_for(language),
+            prosody,
+            volume,
+            self._settings["cut_at"],
+            self._settings["script_voices"],
+            self._rewriting,
         )
 
     def begin(
@@ -183,6 +188,18 @@ class VoiceSelector:
         engine = self.supervisor.fail_over(failed, error)
         return None if engine is None else (engine, self._options_for(engine, language, options))
 
+    def reader(
+        self, options: SynthesisOptions, language: str
+    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
+        """The fallback, and how it is to speak, for a part of a goal in a `language` (BCP 47) for
+        which the engine has no voice; None if it has none either.
+        """
+        fallback = self.supervisor.begin(prefer_fallback=True)
+        if fallback.name != self.supervisor.fallback_name or fallback.is_loading:
+            return None
+        voice = fallback.voice_in(language, "")
+        return None if voice is None else (fallback, replace(options, voice=voice))
+
     def values(self) -> dict[str, object]:
         """The engine's values in the diagnostics, by key."""
         supervisor = self.supervisor
@@ -190,6 +207,8 @@ class VoiceSelector:
         if supervisor.load_seconds:
             values["engine_load_s"] = supervisor.load_seconds
             values["engine_memory_mib"] = supervisor.memory_mib
+        if supervisor.abandoned_engines:
+            values["abandoned_engines"] = supervisor.abandoned_engines
         if supervisor.fallback_name:
             values["fallback_engine"] = supervisor.fallback_name
             values["fallback_utterances"] = supervisor.fallback_utterances

@@ -40,6 +40,8 @@ _WIDE_MARKS = frozenset("。！？．｡；：、，､")
 """They end something without white space after them."""
 _OWN_MARKS = frozenset("؟۔।॥։።፧፨။។៕،؛፣፤፥፦၊՝")
 """They are part of no number, abbreviation or address; white space after them may be missing."""
+_STOPS_ELSEWHERE = frozenset([("hy", ":"), ("el", ";")])
+"""Armenian's full stop and Greek's question mark, as they are typed."""
 _QUOTES = frozenset("\"'”’»›」』")
 _EMOJI = "\u200d\u20e3\ufe0e\ufe0f\u2600-\u27bf\u2b50\u2b55\U0001f000-\U0001faff"
 _MARKUP = "*_~`"
@@ -194,7 +196,7 @@ def _without_space(text: str, match: re.Match[str]) -> int:
 
 
 def _strength(candidate: _Candidate, language: str) -> Strength | None:
-    """How strong the boundary is, 0 if there is none; None if that is not known yet."""
+    """How strong the boundary is; None if that is not known yet."""
     marks, after = candidate.marks, candidate.after
     if marks == "\n":
         return Strength.SENTENCE if _PARAGRAPH.match(marks + after) else Strength.COLON
@@ -211,25 +213,22 @@ def _strength(candidate: _Candidate, language: str) -> Strength | None:
 
 
 def _strength_before_space(candidate: _Candidate, language: str) -> Strength | None:
-    marks, following = candidate.marks, candidate.following
-    last = marks[-1]
-    if last in COMMA_MARKS:
-        return Strength.COMMA
-    if last in COLON_MARKS:
-        return (
-            Strength.SENTENCE if (language, last) in {("hy", ":"), ("el", ";")} else Strength.COLON
-        )
+    """The strength of marks before white space, or of a dash."""
+    marks, following, last = candidate.marks, candidate.following, candidate.marks[-1]
     if last == "-":
         return _strength_of_dash(candidate)
+    strength = _strength_of(last)
+    if strength is not Strength.SENTENCE:
+        return Strength.SENTENCE if (language, last) in _STOPS_ELSEWHERE else strength
     if last in _WIDE_MARKS or last in _OWN_MARKS:
-        return Strength.SENTENCE
+        return strength
     if marks == ".":
         return _strength_of_full_stop(candidate, language)
     if not following:
         return Strength.COMMA
     is_end = _begins_sentence(candidate, language, _first_word(following))
     is_quoted = _QUOTES.intersection(candidate.tail)  # “Really?” he asked
-    return Strength.SENTENCE if is_end and not is_quoted else Strength.COMMA
+    return strength if is_end and not is_quoted else Strength.COMMA
 
 
 def _strength_of_dash(candidate: _Candidate) -> Strength | None:
@@ -331,6 +330,8 @@ def _strength_of_joined(candidate: _Candidate) -> Strength | None:
     if _is_cut_off(candidate.after, candidate):
         return None
     rest = candidate.after[following.end() :]
+    if candidate.is_open and not rest.lstrip("."):
+        return None
     is_initial = following.end() == 1 and not rest[:1].isspace()  # Ph.D.
     is_name = _DOMAIN.fullmatch(following[0]) or _ADDRESS.match(rest.lstrip("."))
     return Strength.NONE if is_initial or is_name else Strength.SENTENCE

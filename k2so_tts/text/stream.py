@@ -34,6 +34,9 @@ _CONTROL = {"Cc", "Cs"}
 _CLOSING = {"Pe", "Pf", "Po"}
 _OPENING = {"Pi", "Ps", "Sc"}
 """Categories of characters that belong to the word before, and to the word after them."""
+_UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
+)
 _WORD_BOUND = regex.compile(r"(?w)\b")
 _WORD_CONTEXT = 32
 """How far after a place it is read whether a word ends there: 3.1 may go on as 3.14."""
@@ -79,6 +82,11 @@ def whole_words(text: str, end: int) -> str:
     while 0 < at < len(text) and unicodedata.category(text[at - 1]) in _OPENING:
         at -= 1
     return text[:at].rstrip()
+
+
+def has_unspaced(text: str) -> bool:
+    """Whether a text has letters of a script that puts no spaces between words."""
+    return _UNSPACED.search(text) is not None
 
 
 def last_word_end(text: str, end: int) -> int:

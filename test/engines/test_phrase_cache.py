@@ -269,13 +269,13 @@ def test_a_file_of_another_format_is_left_alone(phrases: PhraseCache) -> None:
         assert phrases.get("a") is None
         phrases.put("a", phrase())
     assert phrases.fault is not None
-    assert "it is of format 99, not 1, and left alone" in phrases.fault
+    assert "it is of format 99, not 2, and left alone" in phrases.fault
     with sqlite3.connect(phrases.path) as file:
         assert file.execute("SELECT count(*) FROM phrases").fetchone() == (1,)
 
 
 def test_the_files_of_other_versions_are_left_alone_until_all_is_cleared(tmp_path: Path) -> None:
-    theirs = [tmp_path / name for name in ("phrases.sqlite", "phrases-2.sqlite-wal")]
+    theirs = [tmp_path / name for name in ("phrases.sqlite", "phrases-1.sqlite-wal")]
     for path in theirs:
         path.write_bytes(b"what another version has kept")
     phrases = PhraseCache(directory=tmp_path)

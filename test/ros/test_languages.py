@@ -17,11 +17,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from std_msgs.msg import String
+from support.fallible import Control
 from support.ros import CANCELED, SUCCEEDED, Goal, Observer, running
 
 from k2so_tts.audio import Pcm
@@ -119,3 +123,48 @@ def test_a_streamed_clause_is_spoken_although_nothing_follows(robot: Observer) -
     robot.wait(lambda: robot.audio)
     publisher.publish(String(data=""))
     robot.wait(lambda: robot.status("/speak_server").get("goals_succeeded") == "1")
+
+
+def test_a_text_in_another_script_is_spoken_by_a_voice_that_reads_it(
+    robot: Observer, espeak: EspeakEngine
+) -> None:
+    goal = robot.say("你好，世界")
+    assert (goal.status, goal.text) == (SUCCEEDED, "你好，世界")
+    np.testing.assert_array_equal(sent_pcm(robot), spoken(espeak, "你好，世界", "cmn"))
+    assert robot.set_parameter("/speak_server", "script_voices", value=False).successful
+    assert robot.say("你好").status == SUCCEEDED
+    np.testing.assert_array_equal(sent_pcm(robot), spoken(espeak, "你好", "de"))
+
+
+def test_a_script_that_only_the_fallback_reads_is_spoken_by_it_and_others_are_reported(
+    observer: Observer, tmp_path: Path
+) -> None:
+    """The engine hums in English and German; nobody here reads Lao."""
+    control = Control(tmp_path)
+    env = {"PYTHONPATH": ":".join([*control.paths, os.environ["PYTHONPATH"]])}
+    options: dict[str, Any] = {"fallible.folder": control.folder, "phrase_cache_mib": 0}
+
+    def status() -> dict[str, str]:
+        return observer.status("/speak_server")
+
+    def say(text: str) -> None:
+        goal = observer.say(text, rate=4.0)
+        assert (goal.status, goal.text) == (SUCCEEDED, text)
+
+    with (
+        running("audio_player", device="null"),
+        running("speak_server", env, engine="fallible", **options),
+    ):
+        observer.wait_for_nodes()
+        observer.wait(lambda: status().get("engine_state") == "ready")
+        say("你好，世界")
+        say("That is 你好 again.")
+        assert "你好" not in "".join(control.log)
+        observer.wait(lambda: status().get("goals_succeeded") == "2")
+        assert (status()["message"], status()["fallback_utterances"]) == ("ready", "0")
+        say("That is ສະບາຍດີ.")
+        reported = "a part of the last text seems to be in lo: fallible has no voice for it"
+        observer.wait(lambda: reported in status().get("message", ""))
+        observer.wait(lambda: [entry for entry in observer.log if entry.msg == reported])
+        say("That is it.")
+        observer.wait(lambda: status().get("message") == "ready")

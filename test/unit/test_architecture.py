@@ -41,7 +41,7 @@ FLOORS = (
     ("ros",),
     ("synthesis", "playback", "effects"),
     ("engines",),
-    ("text", "metrics", "processes", "resampler"),
+    ("text", "metrics", "processes", "resampler", "limiter"),
     ("audio", "settings"),
 )
 """From top to bottom: a module may import from lower floors only, and from its own room."""

@@ -38,7 +38,8 @@ prose = st.text(
     st.sampled_from("abéAÉ語한กสက ,.;:!?…\n\t\"'»)(-–—।،。、3٣\u0301\u200d👍*_"), max_size=200
 )
 TOKENS = """
-Dr. e.g. U.S. p.m. No. 5 3.14 the Then Bo.By end. What? “Oh!” ... – 1. ठीक। 好。 한. a.com it,
+Dr. e.g. U.S. p.m. No. 5 3.14 the Then Bo.By Bo.By.3 end. What? “Oh!” ... – 1. ठीक। 好。 한. a.com
+it,
 """
 words = st.lists(st.sampled_from([*TOKENS.split(), "\n", "\n\n-"]), max_size=30).map(" ".join)
 languages = st.sampled_from(["en", "de", "hi", "zh", "el", "hy", "xx"])
@@ -113,7 +114,7 @@ def test_sentences_and_clauses_of_many_languages(language: str, text: str) -> No
     assert marked(plain, language) == text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.one_of(prose, words), languages, st.data())
 def test_what_is_known_of_a_text_does_not_change_with_what_follows(
     text: str, language: str, data: st.DataObject
@@ -160,8 +161,8 @@ def test_a_long_text_takes_time_in_proportion_to_its_length(unit: str) -> None:
         return time.process_time() - began
 
     seconds(1000)
-    short = min(seconds(5_000) for _ in range(3))
-    assert min(seconds(50_000) for _ in range(3)) < 20 * short + 0.05
+    short = min(seconds(2_000) for _ in range(3))
+    assert min(seconds(20_000) for _ in range(3)) < 20 * short + 0.05
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ class Synthesis:
 
     @property
     def text(self) -> str:
-        """The text, as far as it is known."""
+        """The text as it was sent, as far as it is known."""
         return self._state.text
 
     @property
@@ -172,9 +172,10 @@ class Synthesis:
         """
         if self.done and not self.error and not self._chunks.cancelled and frames >= self.frames:
             return self.text
-        heard, following, share = self._chunks.text_progress(frames)
-        if has_unspaced(self.text[heard:following]):
-            heard += int(_CERTAIN_SHARE * share * (following - heard))
+        spoken, following, share = self._chunks.text_progress(frames)
+        heard, next_heard = map(self._state.to_source, (spoken, following))
+        if has_unspaced(self.text[heard:next_heard]):
+            heard += int(_CERTAIN_SHARE * share * (next_heard - heard))
         return whole_words(self.text, heard)
 
     def cancel(self) -> None:

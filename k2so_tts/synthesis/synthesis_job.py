@@ -35,6 +35,9 @@ from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
 from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.scripts import script_runs
 from k2so_tts.text.segmenter import SENTENCE, WORD, Segmenter, weighted_length
+from k2so_tts.text.speakable import SPEAKABLE, SpeakableSettings
+from k2so_tts.text.speakable import speakable as speakable_form
+from k2so_tts.text.spoken_text import SpokenText
 from k2so_tts.text.stream import Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
@@ -47,7 +50,8 @@ class SynthesisOptions:
 
     `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
     needs segments. With `script_voices` what is written in another script than that of the voice's
-    language is spoken with a voice that can read it, where the engine has one.
+    language is spoken with a voice that can read it, where the engine has one. `rewriting` says how
+    a text becomes what is spoken.
     """
 
     voice: str
@@ -55,6 +59,7 @@ class SynthesisOptions:
     volume: float = 1.0
     segmentation: str = WORD
     script_voices: bool = True
+    rewriting: SpeakableSettings = SPEAKABLE
 
 
 FindReader = Callable[[str], "tuple[LoadedEngine, SynthesisOptions] | None"]
@@ -85,15 +90,37 @@ class SynthesisState:
     starved: bool = False
     """All text that has come is spoken, and more is expected."""
     read_to: int = 0
-    """Characters of a streamed text that were taken from it."""
+    """Characters of what is spoken of a streamed text that were taken from it."""
+    spoken: SpokenText | None = None
+    """What is spoken of a text that is no stream, once a job has begun."""
     find_reader: FindReader = no_reader
     unreadable: set[str] = field(default_factory=set)
     """Languages of parts for which there was no voice."""
 
     @property
     def text(self) -> str:
-        """The whole text, as far as it is known."""
+        """The whole text as it was sent, as far as it is known."""
         return self.source if isinstance(self.source, str) else self.source.text
+
+    def rewrite(self, language: str, settings: SpeakableSettings) -> str:
+        """What is spoken of the text, as far as that is known, in the language of the voice.
+
+        A job that goes on for another speaks the rest of what that one began with.
+        """
+        if isinstance(self.source, TextStream):
+            self.source.speak_as(language, settings)
+            return self.source.spoken_text
+        if self.spoken is None:
+            self.spoken = speakable_form(self.source, language, settings)
+        return self.spoken.text
+
+    def to_source(self, end: int) -> int:
+        """How many characters of the text as it was sent are spoken once `end` of those are that
+        the marks in `chunks` count.
+        """
+        if isinstance(self.source, TextStream):
+            return self.source.to_source(end)
+        return end if self.spoken is None else self.spoken.to_source(end)
 
 
 class SynthesisJob:
@@ -159,11 +186,13 @@ class SynthesisJob:
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
+        language = self.loaded.language_of(self._options.voice)
+        spoken = self._state.rewrite(language, self._options.rewriting)
         if self._replay_cached():
             return
         source = self._state.source
         if isinstance(source, str):
-            rest = Segment(self._start, source[self._start :])
+            rest = Segment(self._start, spoken[self._start :])
             yield from self._speak_text(rest, after_pause=False)
         else:
             yield from self._speak_stream(source)
@@ -174,7 +203,7 @@ class SynthesisJob:
         """Speak a text as it is written, clause by clause."""
         state = self._state
         if self._start < state.read_to:
-            known = Segment(self._start, source.text[self._start : state.read_to])
+            known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
         language = self.loaded.language_of(self._options.voice)
         while not self.is_over:
@@ -349,7 +378,8 @@ class SynthesisJob:
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
         prosody = self._options.prosody
-        languages = {language for _, language in self._runs(Segment(0, self._state.text))}
+        spoken = self._state.spoken.text if self._state.spoken else ""
+        languages = {language for _, language in self._runs(Segment(0, spoken))}
         voices = sorted(
             self.loaded.voice_in(language, self._options.voice) or ""
             for language in languages
@@ -361,7 +391,7 @@ class SynthesisJob:
             round(prosody.rate, 4),
             round(prosody.pitch, 4),
             self._segmentation,
-            self._state.text,
+            spoken,
             *voices,
         )
 

@@ -18,7 +18,7 @@
     python benchmarks/jitter.py [--plot docs/images/jitter.png]
 
 An engine makes an utterance at a real-time factor (time to make it / duration), a server
-publishes its chunks of 4096 frames (the first two: 2048) at 22.05 kHz at most 2 s ahead, the
+publishes its chunks of 4096 frames (the first ones: less) at 22.05 kHz at most 2 s ahead, the
 network delays each by a random time up to the jitter and keeps their order, and the player's own
 `JitterBuffer` plays them. A Markdown table is printed of underruns per utterance and of the latency
 that buffering adds: the time from the arrival of the first chunk to its first frame leaving the

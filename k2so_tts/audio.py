@@ -39,8 +39,8 @@ NANOSECONDS = 1_000_000_000
 """Nanoseconds in a second."""
 CHUNK_FRAMES = 4096
 """Default length of a chunk on the wire, in frames."""
-SHORT_CHUNKS = 2
-"""The number of chunks at the start of an utterance that are half as long."""
+START_DIVISORS = (8, 8, 4, 4, 4, 2, 2)
+"""The first chunks of an utterance have this fraction of the frames of the later ones."""
 
 _INT16 = np.iinfo(np.int16)
 
@@ -103,8 +103,8 @@ def ns_to_frames(nanoseconds: int, rate: int) -> int:
 class Chunker:
     """Splits blocks of any length into chunks of `frames` frames without losing or repeating any.
 
-    The first `SHORT_CHUNKS`, also after a `flush`, are half as long, so that a player that waits
-    for three chunks starts sooner.
+    The first ones, also after a `flush`, are shorter (`START_DIVISORS`): a player that waits for
+    three chunks starts as soon as half a chunk of sound is there.
     """
 
     def __init__(self, frames: int = CHUNK_FRAMES) -> None:
@@ -140,7 +140,13 @@ class Chunker:
     @property
     def _length(self) -> int:
         """Length of the chunk that is being filled (frames)."""
-        return max(1, self._frames // 2) if self._cut < SHORT_CHUNKS else self._frames
+        return chunk_length(self._frames, self._cut)
+
+
+def chunk_length(frames: int, index: int) -> int:
+    """Length (frames) of chunk number `index` of an utterance whose later chunks have `frames`."""
+    divisor = START_DIVISORS[index] if index < len(START_DIVISORS) else 1
+    return max(1, frames // divisor)
 
 
 def to_samples(values: NDArray[Any], channels: int = 1) -> Samples:

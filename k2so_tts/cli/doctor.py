@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from k2so_tts.cli.libraries import (
     ESPEAK,
@@ -146,6 +147,20 @@ def _piper() -> str:
     return f"{_version('piper-tts')}, onnxruntime {_version('onnxruntime')}, {names}"
 
 
+def _coqui() -> str:
+    """The libraries, by which runtimes can be used, without importing them."""
+    from k2so_tts.engines import require
+    from k2so_tts.engines.coqui.engine import INSTALL, MODULES, ONNX_MODULES
+
+    runtimes = {"torch": MODULES, "onnx": ONNX_MODULES}
+    usable = [name for name, modules in runtimes.items() if all(map(find_spec, modules))]
+    if not usable:
+        require("coqui", MODULES, INSTALL)
+    return (
+        f"{_version('coqui-tts')}, runtime {' or '.join(usable)}; models are given by coqui.model"
+    )
+
+
 def _devices() -> str:
     from k2so_tts.playback.devices import DeviceError, output_devices
 
@@ -166,12 +181,14 @@ def _interfaces() -> str:
 CHECKS = (
     Check("numpy", partial(_python_package, "numpy"), ("numpy",)),
     Check("soxr", partial(_python_package, "soxr"), ("soxr",)),
+    Check("regex", partial(_python_package, "regex"), ("regex",)),
     Check("rich", partial(_python_package, "rich"), ("rich",)),
     Check("sentencex", partial(_python_package, "sentencex"), ("sentencex",), required=False),
     Check("sounddevice", _sounddevice, ("sounddevice",)),
     Check("PortAudio", _portaudio),
     Check("espeak-ng", _espeak),
     Check("piper", _piper, required=False),
+    Check("coqui", _coqui, required=False),
     Check("sound device", _devices),
     Check("rclpy (ROS 2)", _rclpy, ("rclpy",), required=False),
     Check("audio_common_msgs", _interfaces, ("audio_common_msgs",), required=False),

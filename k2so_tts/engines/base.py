@@ -71,7 +71,9 @@ class Engine(Protocol):
 
     An engine may have `warnings: Sequence[str]`, which may grow while it speaks: what limits it
     although it works. And `loudness(voice: str) -> float | None`: how loud a voice is, in LUFS
-    (ITU-R BS.1770), None as long as that is not known.
+    (ITU-R BS.1770), None as long as that is not known. It is asked after the first block of a text,
+    and the voice is then amplified or attenuated so that all voices are equally loud. Without it,
+    the voices of an engine that does not stream are taken to be as loud as its warm-up was.
     """
 
     sample_rate: int

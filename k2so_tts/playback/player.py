@@ -36,6 +36,8 @@ from k2so_tts.resampler import require_soxr
 
 _TIMEOUT_CHUNKS = 2
 """Chunk lengths without a chunk after which a stream without end markers has ended."""
+_LEAST_TIMEOUT = 0.2
+"""Seconds for which a chunk is waited for at least, however short the ones before it were."""
 _SUPERSEDED_SECONDS = 0.5
 _MAX_SOURCES = 64
 _MAX_COMMANDS = 1024
@@ -224,7 +226,8 @@ class Player:
         track.last_chunk_at = self._clock()
         seconds = len(samples) / audio_format.rate
         ends_with_marker = sender.sends_end_markers or track.timeline.exact
-        track.timeout = self._stream_timeout if ends_with_marker else _TIMEOUT_CHUNKS * seconds
+        untimed = max(_LEAST_TIMEOUT, _TIMEOUT_CHUNKS * seconds)
+        track.timeout = self._stream_timeout if ends_with_marker else untimed
         if not track.stopped and self._is_full(seconds):
             self._refuse(sender, track, len(samples))
             return False

@@ -32,6 +32,7 @@ from typing import Protocol
 import numpy as np
 
 from k2so_tts.audio import AudioFormat, Samples, clip
+from k2so_tts.limiter import Limiter
 from k2so_tts.playback.converter import Converter
 from k2so_tts.playback.jitter_buffer import State
 from k2so_tts.playback.playhead import RenderedBlock
@@ -46,7 +47,7 @@ class Controls(Protocol):
     """The controls of a player, which any thread may set at any time."""
 
     volume: float
-    """Linear gain."""
+    """Linear gain; above 1.0 peaks are limited."""
     muted: bool
     paused: bool
     mix: bool
@@ -112,6 +113,7 @@ class Renderer:
         """Those that were taken out of them."""
         self._active: list[Track] = []
         self._volume = VolumeRamp(controls.volume)
+        self._limiter = Limiter(1)
         self._scratch = np.zeros((0, 0), np.float32)
 
     @property
@@ -163,6 +165,7 @@ class Renderer:
             self._run_commands()
             old, self.format = self.format, device_format
             self._scratch = np.zeros((0, device_format.channels), np.float32)
+            self._limiter = Limiter(max(1, device_format.rate))
             if not old.rate or old == device_format:
                 return
             for track in {*open_tracks, *self._active}:
@@ -197,7 +200,10 @@ class Renderer:
             self._render_together(out, heard_at)
         else:
             self._render_in_turn(sorted(self._active, key=playback_order), out, heard_at)
+        highest = max(target, self._volume.gain)
         self._volume.apply(out, target, self.format.rate)
+        if highest > 1.0:
+            self._limiter.apply(out)
 
     def _abandon(self, at: float) -> None:
         abandoned, self._active = self._active, []

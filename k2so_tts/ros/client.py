@@ -131,7 +131,7 @@ class _Progress:
     sent_at: float = 0.0
     """When it was sent (s, monotonic)."""
     sent_ns: int = 0
-    """When it was sent (ROS time)."""
+    """When it was sent (ROS time); 0 until it is: what arrives then is of an earlier goal."""
     start_ns: int = 0
     """The stamp of its first frame."""
     heard_s: float = 0.0
@@ -295,14 +295,14 @@ class SpeechClient:
     def _on_audio(self, message: AudioStamped) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
         info, progress = message.audio.info, self._progress
-        if info.chunk:
+        if info.chunk and progress.sent_ns:
             if not progress.chunks:
                 progress.start_ns = to_nanoseconds(message.header.stamp)
             progress.chunks.append((progress.after_sending(now_ns), info.chunk / info.rate))
 
     def _on_playhead(self, message: TimeReference) -> None:
         progress, due_ns = self._progress, to_nanoseconds(message.time_ref)
-        if due_ns >= progress.sent_ns:
+        if progress.sent_ns and due_ns >= progress.sent_ns:
             position = (due_ns - progress.start_ns) / NANOSECONDS
             heard_s = progress.after_sending(to_nanoseconds(message.header.stamp))
             progress.heard.append((heard_s, position))

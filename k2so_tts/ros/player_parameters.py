@@ -33,7 +33,7 @@ PARAMETERS = (
         "prebuffer_chunks", 3, "Chunks collected before an utterance starts.", 1, 64, live=True
     ),
     Setting("max_buffer", 30.0, "Seconds of audio held at most.", 1.0, 600.0, live=True),
-    Setting("volume", 1.0, "Linear gain.", 0.0, 1.0, live=True),
+    Setting("volume", 1.0, "Linear gain; above 1 peaks are limited.", 0.0, 2.0, live=True),
     Setting(
         "publishers",
         IN_TURN,

@@ -22,13 +22,14 @@ from k2so_tts.engines import AUTO
 from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.settings import Setting
 from k2so_tts.synthesis.phrase_cache import MIB
+from k2so_tts.text import speakable
 from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 from k2so_tts.text.stream import FLUSH_SECONDS
 
 RATE = (0.25, 4.0)
 """The lowest and highest speed, of a goal and of the parameter."""
 VOLUME = (0.0, 1.0)
-"""The lowest and highest linear gain, of a goal and of the parameter."""
+"""The lowest and highest linear gain of a goal."""
 
 PARAMETERS = (
     Setting(
@@ -65,7 +66,14 @@ PARAMETERS = (
     ),
     Setting("rate", 1.0, "Speed, multiplied with the goal's.", *RATE, live=True),
     Setting("pitch", 1.0, "Pitch, relative to the voice's own.", 0.0, 2.0, live=True),
-    Setting("volume", 1.0, "Linear gain, multiplied with the goal's.", *VOLUME, live=True),
+    Setting(
+        "volume",
+        1.0,
+        "Linear gain, multiplied with the goal's; above 1 peaks are limited.",
+        0.0,
+        2.0,
+        live=True,
+    ),
     Setting(
         "queue_policy",
         QUEUE,
@@ -100,6 +108,7 @@ PARAMETERS = (
         choices=SEGMENTATIONS,
         live=True,
     ),
+    *speakable.SETTINGS,
     Setting(
         "phrase_cache_mib",
         MIB,
@@ -111,7 +120,7 @@ PARAMETERS = (
     Setting(
         "chunk_frames",
         CHUNK_FRAMES,
-        "Frames in a chunk; the first two have half as many.",
+        "Frames in a chunk; the first ones are shorter, from an eighth of it up.",
         256,
         65_536,
     ),

@@ -45,6 +45,9 @@ class ChunkQueue:
     stale generation are ignored. `add` blocks while more than `ahead` frames wait to be taken. With
     `whole` nothing can be taken before the end, and nothing blocks. `on_change` is called whenever
     there is something new to take, and must not block. `rate` is in Hz, `clock` gives seconds.
+
+    Nothing can be taken before `set_prebuffer` seconds of sound have been added, or a `flush`; and
+    so again after the consumer has run dry.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class ChunkQueue:
         self._ready: deque[Chunk] = deque()
         self._taken = 0
         self._runs_out_at = -np.inf
+        self._prebuffer = 0.0
+        self._collecting = True
         self._open = False
         self._ended = False
         self._marks: list[tuple[int, int]] = []
@@ -139,6 +144,12 @@ class ChunkQueue:
             self._unreleased.extend(self._chunker.push(pcm))
         self._release(generation)
 
+    def set_prebuffer(self, generation: int, seconds: float) -> None:
+        """From now on collect so much sound before the first chunk can be taken."""
+        with self._changed:
+            if generation == self.generation:
+                self._prebuffer = min(seconds, self._ahead / self.rate)
+
     def mark(self, generation: int, frame: int, text_end: int) -> None:
         """Note that the first `text_end` characters are spoken before frame `frame`."""
         with self._changed:
@@ -153,6 +164,7 @@ class ChunkQueue:
                 return
             self._open = False
             self._unreleased += [*self._chunker.flush(), EMPTY_PCM]
+            self._prebuffer = 0.0
         self._release(generation)
 
     def end(self) -> None:
@@ -163,9 +175,11 @@ class ChunkQueue:
         self._on_change()
 
     def buffered_seconds(self) -> float:
-        """For how many seconds the sound released so far lasts from now on, if it was played as
-        soon as it was released.
+        """For how many seconds the sound released so far lasts from now on, if it is played as soon
+        as it can be taken.
         """
+        if self._collecting:
+            return self._waiting / self.rate
         return max(0.0, float(self._runs_out_at) - self._clock())
 
     def truncate_to_last_mark(self) -> tuple[int, int]:
@@ -198,7 +212,12 @@ class ChunkQueue:
         return np.concatenate([pcm[:frames], apply_gain(tail, fade_ramp(len(tail))[::-1])])
 
     def _may_take(self) -> bool:
-        return bool(self._ready) and (self._ended or not self._whole)
+        return bool(self._ready) and (self._ended or not (self._whole or self._collecting))
+
+    @property
+    def _waiting(self) -> int:
+        """Frames that were put and not taken."""
+        return self.frames - self._taken
 
     def _release(self, generation: int) -> None:
         while True:
@@ -208,20 +227,28 @@ class ChunkQueue:
                     return
                 self._put(self._unreleased.popleft())
                 self._changed.notify_all()
-            self._on_change()
+                is_collecting = self._collecting
+            if not is_collecting:
+                self._on_change()
 
     def _put(self, pcm: Pcm) -> None:
+        now = self._clock()
+        if not self._waiting and now > self._runs_out_at:
+            self._collecting = True
         self._ready.append(Chunk(self.frames, pcm))
         self.frames += len(pcm)
-        self._runs_out_at = max(float(self._runs_out_at), self._clock()) + len(pcm) / self.rate
+        if not self._collecting:
+            self._runs_out_at = max(float(self._runs_out_at), now) + len(pcm) / self.rate
+        elif self._waiting >= self._prebuffer * self.rate:
+            self._collecting = False
+            self._runs_out_at = now + self._waiting / self.rate
 
     def _wait_for_room(self, generation: int) -> None:
         """Block the producer while enough waits to be taken."""
 
         def has_room() -> bool:
-            waiting = self.frames - self._taken
             return (
-                waiting <= self._ahead
+                self._waiting <= self._ahead
                 or self.cancelled
                 or self._whole
                 or generation != self.generation

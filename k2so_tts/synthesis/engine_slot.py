@@ -24,6 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+import numpy as np
+
+from k2so_tts.audio import EMPTY_PCM, Chunker
 from k2so_tts.engines import (
     NORMAL,
     Engine,
@@ -32,9 +35,12 @@ from k2so_tts.engines import (
     create_engine,
     streams,
 )
+from k2so_tts.engines.toolkit.loudness import integrated_loudness
 from k2so_tts.settings import SettingError
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import PhraseCache, fingerprint_of
+from k2so_tts.synthesis.trim import trimmed
 from k2so_tts.text.segmenter import MissingSplitter, require_splitter, weighted_length
 
 _logger = logging.getLogger(__name__)
@@ -46,7 +52,7 @@ WARM_UPS = (
 )
 """What a newly loaded engine speaks, unheard. The first text takes many engines longer than all
 others, and so does the first number (coqui-tts imports what spells it): only its beginning is made.
-The engine's pace is learnt from the rest.
+The engine's pace is learnt from the rest, and how loud it is from the last.
 """
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _WORKER_JOIN_SECONDS = 1.0
@@ -80,25 +86,27 @@ def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -
         raise EngineUnavailable(str(error)) from error
     fingerprint = fingerprint_of(spec.name, spec.options)
     loaded = LoadedEngine(engine, spec.name, phrases=phrases, fingerprint=fingerprint)
-    _warm_up(loaded)
+    warm_up(loaded)
     return loaded
 
 
-def _warm_up(loaded: LoadedEngine) -> None:
-    """Have an engine speak `WARM_UPS`, and learn its pace."""
+def warm_up(loaded: LoadedEngine, clock: Callable[[], float] = time.monotonic) -> None:
+    """Have an engine speak `WARM_UPS`; learn its pace (`clock` gives seconds) and its loudness."""
     engine = loaded.engine
     voice = engine.find_voice(engine.default_voice)
     for number, text in enumerate(WARM_UPS):
-        began = time.monotonic()
-        first_seconds, frames = 0.0, 0
-        for block in engine.synthesise(text, voice, NORMAL):
-            first_seconds = first_seconds or time.monotonic() - began
-            frames += len(block.pcm)
+        began, chunker = clock(), Chunker()
+        blocks, spoken = [], [EMPTY_PCM]
+        for block in trimmed(engine.synthesise(text, voice, NORMAL), engine.sample_rate):
+            frames = sum(map(len, chunker.push(block.pcm)))
+            blocks.append(MadeBlock(clock() - began, frames / engine.sample_rate))
+            spoken.append(block.pcm)
             if number == 0:
                 break
         if number > 0:
-            seconds, audio = time.monotonic() - began, frames / engine.sample_rate
-            loaded.pace.learn(weighted_length(text), first_seconds, seconds, audio)
+            loaded.pace.learn(weighted_length(text), blocks)
+            pcm = np.concatenate(spoken)
+            loaded.measured_lufs = integrated_loudness(pcm, engine.sample_rate)
 
 
 class EngineSlot:

@@ -20,10 +20,15 @@ from __future__ import annotations
 import weakref
 from contextlib import suppress
 
-from k2so_tts.engines import Engine, EngineError, UnknownVoice
+from k2so_tts.engines import Engine, EngineError, UnknownVoice, loudness_of
 from k2so_tts.synthesis.engine_worker import EngineWorker
 from k2so_tts.synthesis.pace import PaceEstimator
 from k2so_tts.synthesis.phrase_cache import PhraseCache
+
+REFERENCE_LUFS = -20.7
+"""How loud voices are made (ITU-R BS.1770): as loud as espeak's default voice is by itself."""
+_MOST_GAIN = 4.0
+"""A voice is amplified or attenuated by this much (linear) at most."""
 
 
 class LoadedEngine:
@@ -55,6 +60,8 @@ class LoadedEngine:
         self.abandoned = False
         """It hangs, and nothing waits for it any more."""
         self.pace = PaceEstimator()
+        self.measured_lufs: float | None = None
+        """How loud the warm-up was; for voices of which the engine does not know it."""
         self.worker = EngineWorker(name, on_hold=is_loading)
         forgotten = EngineError(f"engine {name!r} is not used any more")
         weakref.finalize(self, self.worker.close, forgotten).atexit = False
@@ -63,6 +70,15 @@ class LoadedEngine:
         """The language (BCP 47) of one of its voices; as good as the voice's name tells it."""
         known = (other.language for other in self.engine.voices() if other.name == voice)
         return next(known, voice)
+
+    def gain_of(self, voice: str) -> float:
+        """The linear gain that makes a voice as loud as others; 1.0 if its loudness is unknown."""
+        known = loudness_of(self.engine, voice)
+        lufs = self.measured_lufs if known is None else known
+        if lufs is None:
+            return 1.0
+        gain: float = 10.0 ** ((REFERENCE_LUFS - lufs) / 20.0)
+        return min(max(gain, 1.0 / _MOST_GAIN), _MOST_GAIN)
 
     def voice_in(self, language: str, like: str) -> str | None:
         """The voice for another language (BCP 47), the nearest one to the voice `like`: of the same

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 import zlib
@@ -49,7 +50,7 @@ MIB = 256
 LONGEST_SECONDS = 60.0
 """Longer phrases are not kept: they would have to be held in memory until they have been said."""
 
-_FORMAT = 1
+_FORMAT = 2
 """Of the file and of the phrases in it. Each format has a file of its own: versions of this package
 that share a cache do not touch each other's.
 """
@@ -74,12 +75,14 @@ _Result = TypeVar("_Result")
 class Phrase:
     """A text as it sounds, at `rate` (Hz) and before any gain.
 
-    `marks` are pairs of a frame and the number of characters that are spoken before it.
+    `marks` are pairs of a frame and the number of characters that are spoken before it. `gain`
+    (linear) is what made the voice as loud as others.
     """
 
     rate: int
     pcm: Pcm
     marks: tuple[tuple[int, int], ...]
+    gain: float = 1.0
 
 
 class PhraseCache:
@@ -306,7 +309,12 @@ def key_of(fingerprint: str, *how: object) -> str:
 
 def _pack(phrase: Phrase) -> bytes:
     pcm = phrase.pcm.astype("<i2").tobytes()
-    head = {"rate": phrase.rate, "marks": phrase.marks, "crc": zlib.crc32(pcm)}
+    head = {
+        "rate": phrase.rate,
+        "marks": phrase.marks,
+        "gain": phrase.gain,
+        "crc": zlib.crc32(pcm),
+    }
     return json.dumps(head).encode() + b"\n" + pcm
 
 
@@ -315,10 +323,10 @@ def _unpack(sound: bytes) -> Phrase:
     head, _, pcm = sound.partition(b"\n")
     try:
         described = json.loads(head)
-        rate, crc = int(described["rate"]), described["crc"]
+        rate, gain, crc = int(described["rate"]), float(described["gain"]), described["crc"]
         marks = tuple((int(frame), int(end)) for frame, end in described["marks"])
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a phrase: {error!r}") from error
-    if rate <= 0 or zlib.crc32(pcm) != crc:
+    if rate <= 0 or not 0.0 < gain < math.inf or zlib.crc32(pcm) != crc:
         raise ValueError("its sound is not what was kept")
-    return Phrase(rate, np.frombuffer(pcm, "<i2").astype(np.int16), marks)
+    return Phrase(rate, np.frombuffer(pcm, "<i2").astype(np.int16), marks, gain)

@@ -19,79 +19,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
-from k2so_tts.audio import Block, Pcm, apply_gain
-from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.audio import Block, Pcm
+from k2so_tts.engines import EngineError, streams
+from k2so_tts.limiter import Limiter
 from k2so_tts.resampler import resampled
-from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
+from k2so_tts.synthesis.synthesis_state import SynthesisOptions, SynthesisState
 from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
 from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.scripts import script_runs
-from k2so_tts.text.segmenter import SENTENCE, WORD, Segmenter, weighted_length
+from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
 from k2so_tts.text.stream import Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
-
-
-@dataclass(frozen=True)
-class SynthesisOptions:
-    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 1.0.
-
-    `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
-    needs segments. With `script_voices` what is written in another script than that of the voice's
-    language is spoken with a voice that can read it, where the engine has one.
-    """
-
-    voice: str
-    prosody: Prosody = NORMAL
-    volume: float = 1.0
-    segmentation: str = WORD
-    script_voices: bool = True
-
-
-FindReader = Callable[[str], "tuple[LoadedEngine, SynthesisOptions] | None"]
-"""Names another engine, and how it is to speak, for a part in a language (BCP 47) for which the
-engine has no voice; None: there is none.
-"""
-
-
-def no_reader(_: str) -> None:
-    """A `FindReader` without another engine."""
-
-
-@dataclass(eq=False)
-class SynthesisState:
-    """What all jobs of one utterance share: its text, and what was made of it.
-
-    `on_change` is called when more text has come; `clock` gives seconds; `find_reader` names an
-    engine for what the voice can't read.
-    """
-
-    source: str | TextStream
-    chunks: ChunkQueue
-    streaming: bool
-    on_change: Callable[[], None]
-    clock: Callable[[], float]
-    seconds: float = 0.0
-    """What engines have taken, without the time for which the full queue held them."""
-    starved: bool = False
-    """All text that has come is spoken, and more is expected."""
-    read_to: int = 0
-    """Characters of a streamed text that were taken from it."""
-    find_reader: FindReader = no_reader
-    unreadable: set[str] = field(default_factory=set)
-    """Languages of parts for which there was no voice."""
-
-    @property
-    def text(self) -> str:
-        """The whole text, as far as it is known."""
-        return self.source if isinstance(self.source, str) else self.source.text
 
 
 class SynthesisJob:
@@ -122,6 +69,9 @@ class SynthesisJob:
         self._generation = state.chunks.generation
         self._recorded: list[Pcm] | None = None
         """What was made before any gain, while it may be kept in the phrase cache."""
+        self._gain: float | None = None
+        """Makes the voice as loud as others; None before the engine has given the first sound."""
+        self._limiter = Limiter(state.chunks.rate)
         self._work = (
             self._speak_all() if part is None else self._speak_text(part, after_pause=False)
         )
@@ -147,17 +97,20 @@ class SynthesisJob:
         """Keep what was spoken in the phrase cache, if it was the whole text."""
         phrases, chunks = self.loaded.phrases, self._state.chunks
         if phrases is not None and self._recorded and not chunks.cancelled:
-            phrase = Phrase(chunks.rate, np.concatenate(self._recorded), chunks.marks)
+            pcm = np.concatenate(self._recorded)
+            phrase = Phrase(chunks.rate, pcm, chunks.marks, self._gain or 1.0)
             phrases.put(self._cache_key(), phrase)
         self._recorded = None
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
+        language = self.loaded.language_of(self._options.voice)
+        spoken = self._state.rewrite(language, self._options.rewriting)
         if self._replay_cached():
             return
         source = self._state.source
         if isinstance(source, str):
-            rest = Segment(self._start, source[self._start :])
+            rest = Segment(self._start, spoken[self._start :])
             yield from self._speak_text(rest, after_pause=False)
         else:
             yield from self._speak_stream(source)
@@ -168,7 +121,7 @@ class SynthesisJob:
         """Speak a text as it is written, clause by clause."""
         state = self._state
         if self._start < state.read_to:
-            known = Segment(self._start, source.text[self._start : state.read_to])
+            known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
         language = self.loaded.language_of(self._options.voice)
         while not self.is_over:
@@ -267,18 +220,22 @@ class SynthesisJob:
         """Have the engine speak; what it makes of a segment is trimmed, and its pace is learnt."""
         engine, options, state = self.loaded.engine, self._options, self._state
         chunks, clock = state.chunks, state.clock
+        pace = self.loaded.pace
+        length = weighted_length(segment.text) / options.prosody.rate
         self._add_pause()
+        prebuffer = pace.prebuffer_seconds(length, chunks.buffered_seconds()) if is_segment else 0.0
+        chunks.set_prebuffer(self._generation, prebuffer)
         first_frame, began, held = chunks.made, clock(), chunks.held_seconds
-        first_seconds = 0.0
+        timed: list[MadeBlock] = []
         made = engine.synthesise(segment.text, voice, options.prosody)
         blocks = trimmed(made, engine.sample_rate) if is_segment else made
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
                 if self.is_over:
                     return
-                if is_segment and chunks.made == first_frame:
-                    first_seconds = clock() - began
+                at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
                 self._add(segment, first_frame, block)
+                timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
         finally:
             if isinstance(made, Generator):
                 made.close()
@@ -286,16 +243,13 @@ class SynthesisJob:
             state.seconds += seconds
         if is_segment:
             self._pause = max(0.0, segment.pause / options.prosody.rate - KEPT_SILENCE_SECONDS)
-            length = weighted_length(segment.text) / options.prosody.rate
-            audio = (chunks.made - first_frame) / chunks.rate
-            self.loaded.pace.learn(length, first_seconds, seconds, audio)
+            pace.learn(length, timed)
 
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""
         if self._pause:
             silence = np.zeros(round(self._pause * self._state.chunks.rate), np.int16)
-            self._state.chunks.add(self._generation, silence)
-            self._record(silence)
+            self._add_sound(silence)
             self._pause = 0.0
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:
@@ -304,8 +258,15 @@ class SynthesisJob:
         for mark in block.marks:
             text_end = segment.start + mark.text_end
             chunks.mark(self._generation, first_frame + mark.frame, text_end)
-        chunks.add(self._generation, apply_gain(block.pcm, self._options.volume))
-        self._record(block.pcm)
+        if self._gain is None:
+            self._gain = self.loaded.gain_of(self._options.voice)
+        self._add_sound(block.pcm)
+
+    def _add_sound(self, pcm: Pcm) -> None:
+        """Add sound before any gain: it is kept as it is, and heard as loud as it is to be."""
+        self._record(pcm)
+        gain = (self._gain or 1.0) * self._options.volume
+        self._state.chunks.add(self._generation, self._limiter.amplify(pcm, gain))
 
     def _record(self, pcm: Pcm) -> None:
         if self._recorded is not None:
@@ -322,20 +283,20 @@ class SynthesisJob:
         if phrase is None or phrase.rate != chunks.rate:
             self._recorded = []
             return False
+        self._gain = phrase.gain
         for frame, text_end in phrase.marks:
             chunks.mark(self._generation, frame, text_end)
         for start in range(0, len(phrase.pcm), _CACHED_BLOCK_FRAMES):
             if self.is_over:
                 return True
-            pcm = phrase.pcm[start : start + _CACHED_BLOCK_FRAMES]
-            chunks.add(self._generation, apply_gain(pcm, self._options.volume))
+            self._add_sound(phrase.pcm[start : start + _CACHED_BLOCK_FRAMES])
         chunks.flush(self._generation)
         return True
 
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
         prosody = self._options.prosody
-        languages = {language for _, language in self._runs(Segment(0, self._state.text))}
+        languages = {language for _, language in self._runs(Segment(0, self._state.spoken_text))}
         voices = sorted(
             self.loaded.voice_in(language, self._options.voice) or ""
             for language in languages
@@ -347,7 +308,7 @@ class SynthesisJob:
             round(prosody.rate, 4),
             round(prosody.pitch, 4),
             self._segmentation,
-            self._state.text,
+            self._state.spoken_text,
             *voices,
         )
 

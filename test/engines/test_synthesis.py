@@ -28,7 +28,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2so_tts.audio import CHUNK_FRAMES, SHORT_CHUNKS, Block, Chunk, Mark, Pcm, apply_gain
+from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Mark, Pcm, apply_gain
 from k2so_tts.engines import NORMAL, EngineError, Prosody, UnknownVoice, Voice
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -134,7 +134,7 @@ def test_the_chunks_are_what_the_engine_makes(
     chunks = spoken(synthesis)
     np.testing.assert_array_equal(pcm_of(chunks), apply_gain(whole(espeak, text), volume))
     sizes = [len(chunk.pcm) for chunk in chunks]
-    short = [CHUNK_FRAMES // 2] * SHORT_CHUNKS
+    short = [512, 512, 1024, 1024, 1024, 2048, 2048]
     assert sizes[:-2] == [*short, *[CHUNK_FRAMES] * len(sizes)][: len(sizes) - 2]
     assert 0 < sizes[-2] <= CHUNK_FRAMES
     assert sizes[-1] == 0, "nothing follows"
@@ -351,7 +351,7 @@ def test_an_engine_error_is_reported(error: Exception, message: str) -> None:
     chunks = spoken(synthesis)
     assert str(synthesis.error) == message
     assert synthesis.done
-    assert [len(chunk.pcm) for chunk in chunks] == [150, 150, 300, 300]
+    assert [len(chunk.pcm) for chunk in chunks] == [37, 37, 75, 75, 75, 150, 150, 300]
     assert len(changes) == len(chunks) + 1
     assert synthesis.heard_text(1000) == ""
 

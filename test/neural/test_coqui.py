@@ -41,7 +41,7 @@ from support.spectra import log_spectral_distance
 from transformers.pytorch_utils import Conv1D
 from TTS.utils.synthesizer import Synthesizer
 
-from k2so_tts.audio import CHUNK_FRAMES, Block, Pcm
+from k2so_tts.audio import CHUNK_FRAMES, Block, Mark, Pcm
 from k2so_tts.engines import (
     NORMAL,
     EngineError,
@@ -195,14 +195,24 @@ def test_a_text_of_any_length_is_taken_piece_by_piece(vits: CoquiEngine) -> None
     frames, mark = 0, None
     for block in blocks:
         frames += len(block.pcm)
-        if block.marks:
-            mark = block.marks[0]
+        if block.marks and block.marks[-1].frame == frames:  # not one of a word within
+            mark = block.marks[-1]
             break
     blocks.close()  # type: ignore[attr-defined]
     assert mark is not None
     assert mark.frame == frames
     assert 200 < mark.text_end <= 250
     assert text[mark.text_end] == " "
+
+
+def test_a_vits_marks_the_ends_of_words(vits: CoquiEngine) -> None:
+    blocks = blocks_of(vits)
+    marks = [mark for block in blocks for mark in block.marks]
+    assert [TEXT[: mark.text_end].rsplit(maxsplit=1)[-1] for mark in marks[:-1]] == TEXT.split()
+    frames = [mark.frame for mark in marks]
+    assert frames == sorted(frames)
+    assert 0 < frames[0] < frames[-1] / 4
+    assert marks[-1] == Mark(len(TEXT), len(pcm_of(blocks)))
 
 
 def test_a_cancel_ends_the_work(vits: CoquiEngine) -> None:

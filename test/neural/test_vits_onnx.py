@@ -109,6 +109,23 @@ def test_it_sounds_as_torch_does(
 
 
 @pytest.mark.timeout(PATIENCE)
+@pytest.mark.parametrize("maker", [make_phonemes, make_three])
+def test_it_marks_words_as_torch_does(
+    make: Callable[..., Path], maker: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxVits, "_noise", noise_of_torch)
+    model = make(maker)
+    found = []
+    for runtime in ("onnx", "torch"):
+        with closing(load(model, runtime=runtime)) as engine:
+            torch.manual_seed(SEED)
+            blocks = engine.synthesise(TEXT, engine.default_voice, NORMAL)
+            found.append([mark for block in blocks for mark in block.marks])
+    assert found[0] == found[1]
+    assert len(found[0]) == len(TEXT.split()) + 1
+
+
+@pytest.mark.timeout(PATIENCE)
 def test_int8_sounds_nearly_the_same(make: Callable[..., Path]) -> None:
     model = make(make_phonemes)
     with closing(load(model)) as exact, closing(load(model, quantization="int8")) as small:

@@ -100,10 +100,10 @@ def test_bench_measures_draws_and_writes(tmp_path: Path) -> None:
     found = json.loads(file.read_text())
     assert (found["facts"]["seed"], found["facts"]["engine"]) == ("0", "espeak")
     assert found["facts"]["device"].startswith("null")
-    for steps in found["steps"].values():
-        for times in steps.values():
+    for name, steps in found["steps"].items():
+        for step, times in steps.items():
             assert len(times) == 2
-            assert all(0 < each < 30 for each in times)
+            assert all(0 < each < 30 for each in times), (name, step, times)
     assert set(found["ratios"]) == set(BOUNDS)
     assert result.returncode == int(not all(r["holds"] for r in found["ratios"].values()))
     assert [utterance["underruns"] for utterance in found["utterances"]] == [0] * 4

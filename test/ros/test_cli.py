@@ -119,13 +119,18 @@ def test_invalid_arguments_are_told_in_one_line(
     assert "Traceback" not in result.stderr
 
 
+def needed(doctor: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of `doctor`, without those of what few people install."""
+    return [line for line in doctor.stdout.splitlines() if line.split()[1] != "coqui"]
+
+
 def test_doctor_finds_everything_but_a_device(tmp_path: Path, sound_env: dict[str, str]) -> None:
     healthy = run("k2so-tts", "doctor", env=sound_env)
     assert healthy.returncode == 0, healthy.stdout
-    assert {line.split()[0] for line in healthy.stdout.splitlines()} == {"ok"}
+    assert {line.split()[0] for line in needed(healthy)} == {"ok"}
     deaf = run("k2so-tts", "doctor", env={**os.environ, **no_server_env(tmp_path)})
     assert deaf.returncode == 1
-    (line,) = (line for line in deaf.stdout.splitlines() if not line.startswith("ok"))
+    (line,) = (line for line in needed(deaf) if not line.startswith("ok"))
     assert line.startswith("missing sound device")
     assert "PipeWire" in line
 

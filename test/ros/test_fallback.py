@@ -205,6 +205,7 @@ def test_the_fallback_goes_on_in_mid_text(observer: Observer, control: Control, 
         check_contiguous(observer)
         wait_for(observer, spoken_by="espeak", fallback_utterances="1")
         assert told(observer, said) == 1
+        assert status(observer).get("abandoned_engines") == ("1" if fault == "stall" else None)
         frames = sum(message.audio.info.chunk for _, message in observer.audio)
         first = FRAMES_PER_CHARACTER * len("This is the first of them.")
         assert frames > first + 2.5 * RATE, "espeak speaks the rest for 3.5 s"

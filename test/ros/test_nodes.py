@@ -463,7 +463,7 @@ def test_a_foreign_stream_without_stamps_or_end_is_heard_whole(
         ("speak_server", "queue_policy", "maybe", "allowed: queue | replace | reject"),
         ("speak_server", "voice_aliases", "x", "parameter 'voice_aliases' holds 'x'"),
         ("audio_player", "prebuffer_chunks", 0, "parameter 'prebuffer_chunks' is 0; allowed: "),
-        ("audio_player", "volume", 2, "parameter 'volume' is 2.0; allowed: a number from 0 to 1"),
+        ("audio_player", "volume", 3, "parameter 'volume' is 3.0; allowed: a number from 0 to 2"),
         ("audio_player", "device", "wav:/nowhere/x.wav", "device 'wav:/nowhere/x.wav'"),
     ],
 )
@@ -498,6 +498,8 @@ def test_parameters_change_while_running_or_say_why_not(quiet_robot: Observer) -
         ("/speak_server", "rate", 1.5),
         ("/audio_player", "prebuffer_chunks", 4),
         ("/audio_player", "volume", 0.5),
+        ("/audio_player", "volume", 2.0),
+        ("/speak_server", "volume", 2.0),
     ):
         assert quiet_robot.set_parameter(node, name, value).successful
     assert quiet_robot.say("Hallo.").status == SUCCEEDED

@@ -159,6 +159,8 @@ def test_a_goal_is_spoken_with_the_configured_prosody() -> None:
         options = voices.options("de", 1.5, 0.5)
         assert (options.voice, options.volume) == ("de", 0.25)
         assert (options.prosody.rate, options.prosody.pitch) == (0.75, 1.5)
+        voices.configure({**SERVER, "rate": 0.5, "volume": 2.0})
+        assert voices.options("", 1.0, 0.75).volume == 1.5
         assert voices.options("", 0.25, 1.0).prosody.rate == server_parameters.RATE[0]
     finally:
         voices.close()

@@ -194,7 +194,9 @@ class Observer:
         subscribe = self.node.create_subscription
         subscribe(AudioStamped, "audio", self._on_audio, speech_qos())
         subscribe(TimeReference, "playhead", self._on_playhead, QoSProfile(depth=1000))
-        subscribe(Bool, "is_speaking", self._on_speaking, state_qos())
+        state = state_qos()
+        state.depth = 1000  # a change is not lost to the next one while this process is busy
+        subscribe(Bool, "is_speaking", self._on_speaking, state)
         subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         subscribe(Log, "/rosout", self._on_log, 1000)
         self.client: Any = ActionClient(

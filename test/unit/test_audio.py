@@ -54,8 +54,8 @@ def test_chunks_are_the_blocks_and_nothing_else(lengths: list[int], frames: int)
     chunker = Chunker(frames)
     full = [chunk for block in blocks for chunk in chunker.push(block)]
     rest = chunker.flush()
-    short = max(1, frames // 2)
-    assert [len(chunk) for chunk in full] == [short, short, *[frames] * len(full)][: len(full)]
+    short = [max(1, frames // divisor) for divisor in (8, 8, 4, 4, 4, 2, 2)]
+    assert [len(chunk) for chunk in full] == [*short, *[frames] * len(full)][: len(full)]
     assert len(rest) <= 1
     assert all(0 < len(chunk) < frames for chunk in rest)
     np.testing.assert_array_equal(np.concatenate([EMPTY_PCM, *full, *rest]), samples)
@@ -63,10 +63,12 @@ def test_chunks_are_the_blocks_and_nothing_else(lengths: list[int], frames: int)
 
 
 def test_chunks_come_as_soon_as_they_are_full() -> None:
-    chunker = Chunker(4)
+    chunker = Chunker(16)
     assert chunker.push(np.zeros(1, np.int16)) == []
-    assert [len(chunk) for chunk in chunker.push(np.zeros(8, np.int16))] == [2, 2, 4]
-    assert [len(chunk) for chunk in chunker.flush()] == [1]
+    assert [len(chunk) for chunk in chunker.push(np.zeros(50, np.int16))] == [
+        *(2, 2, 4, 4, 4, 8, 8, 16)
+    ]
+    assert [len(chunk) for chunk in chunker.flush()] == [3]
     assert [len(chunk) for chunk in chunker.push(np.zeros(5, np.int16))] == [2, 2]
 
 

@@ -30,7 +30,7 @@ from k2so_tts.audio import Pcm
 from k2so_tts.synthesis.chunk_queue import ChunkQueue
 
 RATE = 1000
-CHUNK = 10
+CHUNK = 16
 FADE = 5
 SOON = 10.0
 
@@ -67,27 +67,30 @@ def adding(queue: ChunkQueue, pcm: Pcm) -> Iterator[threading.Thread]:
     assert not thread.is_alive()
 
 
-def test_sound_comes_in_chunks_the_first_two_half_as_long() -> None:
+def test_sound_comes_in_chunks_the_first_ones_shorter() -> None:
     queue = queue_of()
     is_empty = [queue.is_empty]
-    queue.add(0, ramp(32))
-    assert (queue.made, queue.frames) == (32, 30)
+    queue.add(0, ramp(34))
+    assert (queue.made, queue.frames) == (34, 32)
     assert [*is_empty, queue.is_empty] == [True, False]
-    chunks = [queue.take() for _ in range(4)]
+    chunks = [queue.take() for _ in range(7)]
     assert [(chunk.start, len(chunk.pcm)) for chunk in chunks if chunk] == [
-        (0, 5),
-        (5, 5),
-        (10, 10),
-        (20, 10),
+        (0, 2),
+        (2, 2),
+        (4, 4),
+        (8, 4),
+        (12, 4),
+        (16, 8),
+        (24, 8),
     ]
     assert queue.take() is None
     queue.flush(0)
-    assert taken(queue) == [[31, 32], []]
+    assert taken(queue) == [[33, 34], []]
     queue.flush(0)
     assert taken(queue) == [], "it was flushed already"
-    queue.add(0, ramp(6))
+    queue.add(0, ramp(3))
     queue.flush(0)
-    assert taken(queue) == [[1, 2, 3, 4, 5], [6], []], "again the first are short"
+    assert taken(queue) == [[1, 2], [3], []], "again the first are short"
 
 
 def test_nothing_is_flushed_that_was_never_added() -> None:
@@ -99,7 +102,7 @@ def test_nothing_is_flushed_that_was_never_added() -> None:
 def test_waiting_ends_with_a_chunk_with_the_end_or_in_time() -> None:
     queue = queue_of()
     assert not queue.wait(0.0)
-    queue.add(0, ramp(4))
+    queue.add(0, ramp(1))
     assert not queue.wait(0.0)
     queue.add(0, ramp(1))
     assert queue.wait(0.0)
@@ -129,36 +132,35 @@ def test_each_chunk_and_the_end_are_signalled() -> None:
     queue.add(0, ramp(22))
     queue.flush(0)
     queue.end()
-    assert ready == [5, 10, 20, 22, 22, 22]
+    assert ready == [2, 4, 8, 12, 16, 22, 22, 22]
 
 
 def test_the_producer_is_held_while_enough_waits() -> None:
     now = 0.0
     queue = ChunkQueue(RATE, 20, chunk_frames=CHUNK, clock=lambda: now)
-    with adding(queue, ramp(50)):
-        while queue.frames < 30:
+    with adding(queue, ramp(56)):
+        while queue.frames < 24:
             queue.wait(0.001)
-        assert queue.frames == 30, "a chunk more than is wanted"
+        assert queue.frames == 24, "a chunk more than is wanted"
         now = 2.0
-        first = queue.take()
-        assert first is not None
-        assert queue.frames == 30, "25 frames still wait"
         assert queue.take() is not None
-        while queue.frames < 40:
+        assert queue.frames == 24, "22 frames still wait"
+        assert queue.take() is not None
+        while queue.frames < 32:
             queue.wait(0.001)
         now = 5.0
         taken(queue)
     taken(queue)
-    assert queue.frames == 50
+    assert queue.frames == 48
     assert queue.held_seconds == 5.0
 
 
 def test_it_holds_a_chunk_at_least() -> None:
     queue = ChunkQueue(RATE, 0, chunk_frames=CHUNK)
-    queue.add(0, ramp(15))
-    assert queue.frames == 10
-    with adding(queue, ramp(10, 16)):
-        while queue.frames < 20:
+    queue.add(0, ramp(23))
+    assert queue.frames == 16
+    with adding(queue, ramp(8, 24)):
+        while queue.frames < 24:
             queue.wait(0.001)
         taken(queue)
 
@@ -166,19 +168,19 @@ def test_it_holds_a_chunk_at_least() -> None:
 def test_cancelling_releases_the_producer_and_ignores_the_rest() -> None:
     queue = queue_of(20)
     with adding(queue, ramp(100)):
-        while queue.frames < 30:
+        while queue.frames < 24:
             queue.wait(0.001)
         queue.cancel()
     assert queue.cancelled
-    assert queue.frames == 30
+    assert queue.frames == 24
     queue.add(0, ramp(100))
-    assert queue.frames == 30
+    assert queue.frames == 24
 
 
 def test_truncating_releases_the_producer_and_ignores_the_rest() -> None:
     queue = queue_of(20)
     with adding(queue, ramp(100)):
-        while queue.frames < 30:
+        while queue.frames < 24:
             queue.wait(0.001)
         assert queue.truncate_to_last_mark() == (1, 0)
     assert queue.made == FADE
@@ -240,7 +242,7 @@ def test_a_text_is_cut_after_the_last_word_that_is_complete() -> None:
     assert queue.made == 23 + FADE
     queue.flush(1)
     rest = np.array(joined(queue))
-    assert len(rest) == 23 + FADE - 5
+    assert len(rest) == 23 + FADE - 2
     assert (rest[:-FADE] == 1000).all()
     assert 0 < rest[-FADE] < 1000, "the frame before it is at full level"
     assert (np.diff(rest[-FADE:]) < 0).all()
@@ -254,12 +256,12 @@ def test_what_was_taken_beyond_the_last_word_stays_and_a_little_fades() -> None:
     assert queue.take() is not None
     assert queue.take() is not None
     assert queue.truncate_to_last_mark() == (1, 1)
-    assert (queue.made, queue.frames) == (10 + FADE, 15)
-    assert [len(chunk) for chunk in taken(queue)] == [FADE]
+    assert (queue.made, queue.frames) == (4 + FADE, 8)
+    assert [len(chunk) for chunk in taken(queue)] == [2, 2]
     queue.add(1, ramp(5))
     chunk = queue.take()
     assert chunk is not None
-    assert chunk.start == 15
+    assert chunk.start == 8
 
 
 @given(
@@ -297,13 +299,80 @@ def test_how_long_the_sound_lasts_that_was_released() -> None:
     now = 100.0
     queue = ChunkQueue(RATE, 1000, chunk_frames=CHUNK, clock=lambda: now)
     assert queue.buffered_seconds() == 0.0
-    queue.add(0, ramp(20))
-    assert queue.buffered_seconds() == pytest.approx(0.020)
+    queue.add(0, ramp(32))
+    assert queue.buffered_seconds() == pytest.approx(0.032)
     now = 100.015
-    assert queue.buffered_seconds() == pytest.approx(0.005)
-    queue.add(0, ramp(10))
-    assert queue.buffered_seconds() == pytest.approx(0.015), "it follows what is still playing"
+    assert queue.buffered_seconds() == pytest.approx(0.017)
+    queue.add(0, ramp(16))
+    assert queue.buffered_seconds() == pytest.approx(0.033), "it follows what is still playing"
     now = 101.0
+    taken(queue)
     assert queue.buffered_seconds() == 0.0
-    queue.add(0, ramp(10))
-    assert queue.buffered_seconds() == pytest.approx(0.010), "it begins anew after a gap"
+    queue.add(0, ramp(16))
+    assert queue.buffered_seconds() == pytest.approx(0.016), "it begins anew after a gap"
+
+
+def test_nothing_is_given_before_enough_is_collected() -> None:
+    changes: list[None] = []
+    now = 100.0
+    queue = ChunkQueue(
+        RATE,
+        1000,
+        chunk_frames=CHUNK,
+        on_change=lambda: changes.append(None),
+        clock=lambda: now,
+    )
+    queue.set_prebuffer(0, 0.030)
+    queue.add(0, ramp(16))
+    assert not queue.wait(0.0)
+    assert (queue.take(), changes) == (None, [])
+    assert queue.buffered_seconds() == pytest.approx(0.016)
+    now = 100.5
+    queue.add(0, ramp(16, 17))
+    assert len(changes) == 1
+    assert queue.buffered_seconds() == pytest.approx(0.032), "it is played from now on"
+    assert joined(queue) == ramp(32).tolist()
+    queue.add(0, ramp(16, 33))
+    assert joined(queue) == ramp(16, 33).tolist(), "in time"
+
+
+def test_it_collects_anew_when_the_consumer_has_run_dry() -> None:
+    now = 100.0
+    queue = ChunkQueue(RATE, 1000, chunk_frames=CHUNK, clock=lambda: now)
+    queue.set_prebuffer(0, 0.020)
+    queue.add(0, ramp(32))
+    now = 101.0
+    queue.add(0, ramp(16, 33))
+    assert joined(queue) == ramp(48).tolist(), "what waits to be taken shows that it is not dry"
+    now = 102.0
+    queue.add(0, ramp(16, 49))
+    assert queue.take() is None
+    queue.add(0, ramp(16, 65))
+    assert joined(queue) == ramp(32, 49).tolist()
+
+
+@pytest.mark.parametrize("how", ["flush", "end", "less"])
+def test_what_is_collected_is_given_where_no_more_comes(how: str) -> None:
+    queue = queue_of()
+    queue.set_prebuffer(0, 0.5)
+    queue.add(0, ramp(32))
+    assert queue.take() is None
+    if how == "flush":
+        queue.flush(0)
+    elif how == "end":
+        queue.end()
+    else:
+        queue.set_prebuffer(0, 0.0)
+        queue.add(0, ramp(16, 33))
+    assert joined(queue)[:32] == ramp(32).tolist()
+
+
+def test_no_more_is_collected_than_may_wait() -> None:
+    queue = queue_of(20)
+    queue.set_prebuffer(0, 0.5)
+    with adding(queue, ramp(64)):
+        assert queue.wait(SOON)
+        while queue.frames < 64:
+            taken(queue)
+            queue.wait(0.001)
+        taken(queue)

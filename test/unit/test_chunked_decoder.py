@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -126,18 +126,33 @@ def test_pieces_are_cut_between_words() -> None:
 
 
 def test_each_piece_ends_with_a_mark() -> None:
-    blocks = list(speak_pieces("one two", 4, lambda piece: iter([np.ones(len(piece), np.int16)])))
+    blocks = list(
+        speak_pieces("one two", 4, lambda piece: iter([Block(np.ones(len(piece), np.int16))]))
+    )
     assert [block.marks for block in blocks if block.marks] == [
         (Mark(3, 3),),
         (Mark(7, 7),),
     ]
 
 
+def test_marks_within_pieces_count_from_the_start_of_the_text() -> None:
+    def speak(_: str) -> Iterator[Block]:
+        yield Block(np.zeros(RATE, np.int16), (Mark(1, 300),))
+
+    stretch = stretch_for(RATE, Prosody(2.0), has_rate=False)
+    for how, speed in ((None, 1), (stretch, 2)):
+        marks = [m for block in speak_pieces("a bc", 3, speak, how) for m in block.marks]
+        first = marks[1].frame
+        assert first == pytest.approx(RATE / speed, rel=0.02)
+        assert [mark.text_end for mark in marks] == [1, 1, 2, 4]
+        assert (marks[0].frame, marks[2].frame) == (300 // speed, first + 300 // speed)
+
+
 @pytest.mark.parametrize("rate", [0.5, 2.0])
 def test_a_network_without_a_rate_of_its_own_is_stretched(rate: float) -> None:
     tone: Pcm = to_pcm(np.sin(2 * np.pi * 200 / RATE * np.arange(RATE)).astype(np.float32))
     stretch = stretch_for(RATE, Prosody(rate), has_rate=False)
-    blocks: list[Block] = list(speak_pieces("a", 9, lambda _: iter([tone]), stretch))
+    blocks: list[Block] = list(speak_pieces("a", 9, lambda _: iter([Block(tone)]), stretch))
     made = np.concatenate([block.pcm for block in blocks])
     assert len(made) == pytest.approx(RATE / rate, rel=0.02)
     assert blocks[-1].marks == (Mark(1, len(made)),)
@@ -148,7 +163,8 @@ def test_a_network_without_a_rate_of_its_own_is_stretched(rate: float) -> None:
 def test_pitch_is_raised_and_lowered_by_an_octave(pitch: float, heard: float) -> None:
     tone: Pcm = to_pcm(np.sin(2 * np.pi * 200 / RATE * np.arange(RATE)).astype(np.float32))
     stretch = stretch_for(RATE, Prosody(pitch=pitch), has_rate=True)
-    made = np.concatenate([b.pcm for b in speak_pieces("a", 9, lambda _: iter([tone]), stretch)])
+    blocks = speak_pieces("a", 9, lambda _: iter([Block(tone)]), stretch)
+    made = np.concatenate([block.pcm for block in blocks])
     assert np.argmax(np.abs(np.fft.rfft(made))) * RATE / len(made) == pytest.approx(heard, rel=0.05)
 
 

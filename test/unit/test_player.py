@@ -236,6 +236,17 @@ def test_volume_moves_within_20_ms(bench: SimulatedPlayer) -> None:
     assert (rising[480:] == 0.5).all()
 
 
+def test_a_volume_above_one_is_limited_and_leaves_what_is_soft_alone(
+    bench: SimulatedPlayer,
+) -> None:
+    bench.player.volume = 2.0
+    bench.say(ones(3 * CHUNK, 0.25))
+    assert np.array_equal(sounding(bench.hear_all()), ones(3 * CHUNK, 0.5))
+    bench.say(ones(3 * CHUNK, 1.0), start_ns=2 * START)
+    heard = sounding(bench.hear_all())
+    assert 0.8 < heard.min() == heard.max() < 1.0
+
+
 def test_the_volume_of_the_next_utterance_is_there_from_its_first_frame(
     bench: SimulatedPlayer,
 ) -> None:

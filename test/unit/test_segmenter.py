@@ -24,7 +24,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2so_tts.synthesis.pace import FIRST_SECONDS, PaceEstimator
 from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.segmenter import (
     CLAUSE,
@@ -314,58 +313,6 @@ def test_an_ideograph_counts_as_three_letters(text: str, length: int) -> None:
 )
 def test_a_pause_is_that_of_the_punctuation(text: str, pause: float) -> None:
     assert pause_after(text) == pause
-
-
-def test_pace_gives_the_room_that_is_heard_meanwhile() -> None:
-    pace = PaceEstimator()
-    assert 10 <= pace.budget(None) <= 20
-    pace.learn(0, 1.0, 1.0, 0.0)
-    assert 10 <= pace.budget(None) <= 20
-    pace.learn(100, 2.0, 3.0, 8.0)
-    assert pace.budget(None) == pytest.approx(FIRST_SECONDS * 50)
-    assert pace.budget(2.0) == pytest.approx(0.8 * 2.0 * 50)
-    assert pace.budget(100.0) == LONGEST
-
-
-@pytest.mark.parametrize(("fixed", "per_size"), [(0.1, 0.01), (0.0, 0.02), (0.2, 0.0)])
-def test_what_a_text_costs_whatever_its_size_is_told_apart(fixed: float, per_size: float) -> None:
-    pace = PaceEstimator()
-    for size in (30, 5, 30, 80, 12, 12, 12, 100, 7, 60, 20):
-        pace.learn(size, fixed + per_size * size, 1.0, 3.0)
-    pace.learn(50, 9.0, 9.0, 3.0)  # the machine was busy
-    assert pace.fixed_seconds == pytest.approx(fixed, abs=0.01)
-    assert pace.seconds_per_size == pytest.approx(per_size, abs=2e-4)
-
-
-def test_nothing_is_cut_off_that_would_not_come_earlier_for_it() -> None:
-    pace = PaceEstimator()
-    for size in (4, 33, 80):
-        pace.learn(size, 0.5 + 0.002 * size, 1.0, 3.0)
-    assert pace.budget(None) > 60
-
-
-def test_an_engine_below_real_time_pauses_between_sentences() -> None:
-    pace = PaceEstimator()
-    pace.learn(100, 20.0, 20.0, 8.0)
-    assert pace.budget(None) == 12
-    assert pace.budget(0.5) == LONGEST
-
-
-@pytest.mark.parametrize("factor", [0.05, 0.3, 0.6, 0.79])
-def test_what_is_heard_covers_what_is_made(factor: float) -> None:
-    """No gap below a real-time factor of 0.8, whatever the text."""
-    per_size = 0.07
-    pace = PaceEstimator()
-    pace.learn(100, 100 * per_size * factor, 100 * per_size * factor, 100 * per_size)
-    cutter = Segmenter(FOX * 10, "en", WORD)
-    now, heard_until = 0.0, None
-    while (
-        segment := cutter.next(pace.budget(None if heard_until is None else heard_until - now))
-    ) is not None:
-        size = weighted_length(segment.text)
-        now += size * per_size * factor
-        assert heard_until is None or now <= heard_until
-        heard_until = (heard_until or now) + size * per_size
 
 
 def test_without_the_splitter_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

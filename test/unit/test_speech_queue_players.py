@@ -21,6 +21,7 @@ import pytest
 from support.scripted_synthesis import Pause, Say
 from support.simulated_robot import SETTINGS, SimulatedRobot, WirePlayer
 
+from k2so_tts.audio import frames_to_ns
 from k2so_tts.ros.speech_queue import Outcome
 
 
@@ -89,6 +90,25 @@ def test_a_player_that_joins_in_mid_sentence_is_not_followed() -> None:
     assert goal.utterance.progress.confirmed <= goal.heard_to
     robot.finish_all(5)
     assert goal.outcome is Outcome.SUCCEEDED
+
+
+def test_a_first_report_that_is_ahead_of_the_time_is_of_an_earlier_utterance() -> None:
+    robot = SimulatedRobot()
+    robot.player(reports=False)
+    goal = robot.goal(Say(4000))
+    robot.run(0.5)
+    start = goal.utterance.wire.spans[0]
+    possible = int((robot.now - start.due_at) * goal.utterance.rate)
+
+    def report(frame: int) -> int | None:
+        stamp = start.start_ns + frames_to_ns(frame, goal.utterance.rate)
+        robot.queue.playhead(stamp, "player of another make")
+        return goal.utterance.progress.confirmed
+
+    assert possible > 100
+    assert report(possible + 3) is None
+    assert report(possible) == possible
+    assert report(possible + 3) == possible + 3, "it may be a little early later"
 
 
 def test_of_several_players_another_is_followed_when_the_first_falls_silent() -> None:

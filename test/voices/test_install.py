@@ -21,6 +21,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,13 @@ def test_a_voice_is_downloaded_completely_or_not_at_all(
     assert f"  {name} (" in voices(data, "--engine", "piper").stdout
 
 
-def test_doctor_tells_of_piper_and_its_voices() -> None:
+def test_doctor_tells_of_piper_and_its_voices_and_how_to_get_coqui() -> None:
     result = subprocess.run(["k2so-tts", "doctor"], capture_output=True, text=True, check=False)
-    (line,) = (line for line in result.stdout.splitlines() if line[8:].startswith("piper "))
-    assert line.startswith("ok ")
-    assert line.endswith("en_US-joe-medium")
+    lines = {line[8:].split()[0]: line for line in result.stdout.splitlines()}
+    assert lines["piper"].startswith("ok ")
+    assert lines["piper"].endswith("en_US-joe-medium")
+    if find_spec("TTS") is None:
+        assert lines["coqui"].startswith("missing ")
+        assert "install it with 'make neural'" in lines["coqui"]
+    else:
+        assert lines["coqui"].startswith("ok ")

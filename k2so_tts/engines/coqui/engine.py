@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from k2so_tts.audio import Block, Pcm
+from k2so_tts.audio import Block
 from k2so_tts.engines import (
     EngineError,
     EngineUnavailable,
@@ -42,7 +42,6 @@ from k2so_tts.engines import (
 from k2so_tts.engines.coqui.model_files import VITS, checkpoint_of, config_of, kind_of
 from k2so_tts.engines.coqui.settings import LIBRARY_PREFIX, ONNX, OPTIONS, TORCH, check_runtime
 from k2so_tts.engines.coqui.speaker import Speaker
-from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.engines.toolkit.long_text import speak_pieces, stretch_for
 from k2so_tts.engines.toolkit.program import ProgramRunner
 from k2so_tts.settings import Setting, paths_of
@@ -51,10 +50,15 @@ if TYPE_CHECKING:
     from k2so_tts.engines.coqui.torch_model import TorchModel
     from k2so_tts.engines.coqui.vits_onnx import OnnxVits
 
-_INSTALL = (
+INSTALL = (
     "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
     "torchcodec'; for runtime onnx also 'pip install onnx onnxruntime'"
 )
+
+MODULES = ("torch", "TTS", "torchcodec")
+"""What it takes with runtime torch."""
+ONNX_MODULES = ("TTS", "onnxruntime", "onnx")
+"""What it takes with runtime onnx, once a model is converted."""
 
 _logger = logging.getLogger(__name__)
 
@@ -117,17 +121,20 @@ class CoquiEngine:
         return found
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
-        """Speak `text`, with a mark at the end of each piece of it. Raises `EngineError`."""
+        """Speak `text`, with a mark at the end of each piece of it, and with a VITS of each word.
+
+        Raises `EngineError`.
+        """
         model = self._model
         if model is None:
             raise EngineError("coqui is closed")
         speaker = self._speakers[voice]
 
-        def speak(piece: str) -> Iterator[Pcm]:
-            for samples in model.speak(piece, speaker, prosody.rate):
+        def speak(piece: str) -> Iterator[Block]:
+            for block in model.speak(piece, speaker, prosody.rate):
                 if self._model is None:
                     raise EngineError("coqui was closed in the middle of a text")
-                yield to_pcm(samples)
+                yield block
 
         stretch = stretch_for(self.sample_rate, prosody, model.has_rate)
         yield from speak_pieces(text, model.longest, speak, stretch)
@@ -138,17 +145,17 @@ class CoquiEngine:
         self._program.close()
 
     def _open_torch(self) -> TorchModel:
-        require("coqui", ("torch", "TTS", "torchcodec"), _INSTALL)
+        require("coqui", MODULES, INSTALL)
         try:
             from k2so_tts.engines.coqui import models
         except ImportError as error:
             said = str(error).splitlines()[0]
-            raise EngineUnavailable(f"coqui can't be used: {said}; {_INSTALL}") from error
+            raise EngineUnavailable(f"coqui can't be used: {said}; {INSTALL}") from error
         device = models.choose_device(self._options["device"], self._options["threads"])
         return models.wrap(self._load(device), self._options)
 
     def _open_onnx(self) -> OnnxVits:
-        require("coqui", ("TTS", "onnxruntime", "onnx"), _INSTALL)
+        require("coqui", ONNX_MODULES, INSTALL)
         from k2so_tts.engines.coqui import vits_onnx
 
         name = self._model_name()

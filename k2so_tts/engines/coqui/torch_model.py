@@ -26,8 +26,10 @@ import torch
 from numpy.typing import NDArray
 from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 
+from k2so_tts.audio import Block
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.coqui.speaker import Speaker
+from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 
 Samples = NDArray[np.float32]
 """Samples in -1.0 to 1.0, shape (frames,)."""
@@ -77,8 +79,8 @@ class TorchModel:
         for _ in self.speak("a.", speaker, 1.0):
             return
 
-    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Samples]:
-        """Samples in -1.0 to 1.0, shape (frames,), block by block as they are made."""
+    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Block]:
+        """The sound of a text, block by block as it is made."""
         self._prepare(rate)
         wav = self._synthesizer.tts(
             text,
@@ -87,7 +89,7 @@ class TorchModel:
             speaker_wav=speaker.clone,
             split_sentences=False,
         )
-        yield np.asarray(wav[:-PAD_SILENCE_SAMPLES], np.float32)
+        yield Block(to_pcm(np.asarray(wav[:-PAD_SILENCE_SAMPLES], np.float32)))
 
     def _prepare(self, rate: float) -> None:
         if self._seed >= 0:

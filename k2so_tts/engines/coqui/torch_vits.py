@@ -29,9 +29,11 @@ import torch
 from torch.nn.utils import parametrize
 from TTS.utils.synthesizer import Synthesizer
 
+from k2so_tts.audio import Block, Mark
 from k2so_tts.engines import EngineError
 from k2so_tts.engines.coqui.speaker import Speaker
 from k2so_tts.engines.coqui.torch_model import Samples, TorchModel
+from k2so_tts.engines.coqui.words import marked, marks_of
 from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField, decode_in_blocks
 from k2so_tts.processes import give_back_memory
 
@@ -60,15 +62,16 @@ class Vits(TorchModel):
         self.decoder = model.waveform_decoder
         self._field = decoder_field(self.decoder)
         self.frame_samples = int(np.prod([up.stride[0] for up in self.decoder.ups]))
+        self._letters = _letters(model.tokenizer)
         self._capture = model.waveform_decoder = _DecoderCapture()
 
-    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Samples]:
-        """Samples in -1.0 to 1.0, shape (frames,), block by block as they are made."""
+    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Block]:
+        """The sound of a text, block by block as it is made, with the marks of its words."""
         self._prepare(rate)
         language = speaker.language or None
         try:
             with torch.inference_mode():
-                self._model.synthesize(
+                made = self._model.synthesize(
                     text, speaker=speaker.name or None, speaker_wav=speaker.clone, language=language
                 )
         except IndexError:
@@ -76,7 +79,14 @@ class Vits(TorchModel):
                 raise
             return  # the model knows none of the letters
         frames, conditions = self._capture.take()
-        yield from self.decode(frames, conditions)
+
+        def find_marks() -> list[Mark]:
+            durations = made["outputs"]["durations"].flatten().long().cpu().numpy()
+            tokens = made["text_inputs"].flatten().tolist()
+            ends = np.cumsum(durations) * self.frame_samples
+            return marks_of(text, tokens, self._letters, ends)
+
+        yield from marked(self.decode(frames, conditions), find_marks)
 
     def decode(self, frames: torch.Tensor, conditions: torch.Tensor | None) -> Iterator[Samples]:
         """The samples of latent frames, shape (1, channels, frames), block by block."""
@@ -107,6 +117,14 @@ class _DecoderCapture(torch.nn.Module):  # type: ignore[misc] # torch comes with
         if captured is None:
             raise EngineError("the model did not reach its decoder")
         return captured
+
+
+def _letters(tokenizer: Any) -> dict[int, str]:
+    """What the tokens of a text stand for, without those that are put between and around them."""
+    characters = tokenizer.characters
+    added = {tokenizer.blank_id, tokenizer.pad_id, characters.bos_id, characters.eos_id}
+    letters = {characters.char_to_id(letter): letter for letter in characters.vocab}
+    return {token: letter for token, letter in letters.items() if token not in added}
 
 
 def decoder_field(decoder: torch.nn.Module) -> ReceptiveField:

@@ -36,8 +36,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from k2so_tts.audio import Block, Mark
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.coqui.speaker import Speaker
+from k2so_tts.engines.coqui.words import marked, marks_of
 from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField, decode_in_blocks
 from k2so_tts.engines.toolkit.disk_cache import cached_directory, state_of
 from k2so_tts.engines.toolkit.onnx_session import open_session, run
@@ -95,32 +97,40 @@ class OnnxVits:
         for _ in self.speak("a.", speaker, 1.0):
             return
 
-    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Samples]:
-        """Samples in -1.0 to 1.0, shape (frames,), block by block as they are made."""
-        inputs = self._decoder_input(text, speaker.name, speaker.language, rate)
-        if inputs is None:
+    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Block]:
+        """The sound of a text, block by block as it is made, with the marks of its words."""
+        found = self._decoder_input(text, speaker.name, speaker.language, rate)
+        if found is None:
             return
+        inputs, ends = found
         latent = inputs["latent"]
 
         def decode(first: int, last: int) -> Samples:
             return run(self._decoder, {**inputs, "latent": latent[:, :, first:last]})[0].reshape(-1)
 
-        yield from decode_in_blocks(latent.shape[-1], self._field, self._frame_samples, decode)
+        def find_marks() -> list[Mark]:
+            return marks_of(text, inputs["tokens"][0].tolist(), self._tokenizer.letters, ends)
+
+        blocks = decode_in_blocks(latent.shape[-1], self._field, self._frame_samples, decode)
+        yield from marked(blocks, find_marks)
 
     def decoder_inputs(self, texts: Sequence[str], frames: int) -> Iterator[dict[str, Any]]:
         """The inputs of the decoder for some texts, at most so many latent frames of each."""
         speaker = self.speakers[0] if self.speakers else ""
         for text in texts:
-            inputs = self._decoder_input(text, speaker, self.languages[0], 1.0)
-            if inputs is not None:
+            found = self._decoder_input(text, speaker, self.languages[0], 1.0)
+            if found is not None:
+                inputs, _ = found
                 wanted = {each.name for each in self._decoder.get_inputs()}
                 inputs["latent"] = inputs["latent"][:, :, :frames]
                 yield {name: value for name, value in inputs.items() if name in wanted}
 
     def _decoder_input(
         self, text: str, speaker: str, language: str, rate: float
-    ) -> dict[str, NDArray[Any]] | None:
-        """The latent frames of a text, and the conditions; None: it knows none of the letters."""
+    ) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64]] | None:
+        """The latent frames of a text, and the conditions; and the samples up to the end of each
+        token. None: it knows none of the letters.
+        """
         tokens = self._tokenizer(text, language or self.languages[0])
         if len(tokens) <= 1:
             return None
@@ -135,7 +145,7 @@ class OnnxVits:
         means, log_scales = (np.repeat(each, frames, axis=2) for each in (means, log_scales))
         noise = self._noise(means.shape) * np.float32(self._scales["noise_scale"])
         (latent,) = run(self._flow, {**inputs, "latent": means + noise * np.exp(log_scales)})
-        return {**inputs, "latent": latent}
+        return {**inputs, "latent": latent}, np.cumsum(frames) * self._frame_samples
 
     def _condition(self, speaker: str, language: str) -> dict[str, NDArray[Any]]:
         """The embeddings of a speaker and a language, shape (1, channels, 1) each."""
@@ -159,6 +169,9 @@ class Tokenizer:
         self._table: dict[str, int] = description["table"]
         self._blank: int | None = description["blank"]
         self._ends: list[int] = description["ends"]
+        added = {self._blank, *self._ends}
+        self.letters = {token: each for each, token in self._table.items() if token not in added}
+        """What the tokens stand for, without those that are put between and around them."""
         self._cleaner: Callable[..., str] | None = None
         with _bare_packages():
             if description["cleaner"]:

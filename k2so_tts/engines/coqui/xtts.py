@@ -29,11 +29,13 @@ import torch
 from numpy.typing import NDArray
 from TTS.utils.synthesizer import Synthesizer
 
+from k2so_tts.audio import Block
 from k2so_tts.engines import EngineUnavailable
 from k2so_tts.engines.coqui.quantization import MATRICES, replace_matrices
 from k2so_tts.engines.coqui.settings import NONE
 from k2so_tts.engines.coqui.speaker import Speaker
-from k2so_tts.engines.coqui.torch_model import Samples, TorchModel
+from k2so_tts.engines.coqui.torch_model import TorchModel
+from k2so_tts.engines.toolkit.chunked_decoder import to_pcm
 from k2so_tts.engines.toolkit.disk_cache import cached_arrays, state_of
 from k2so_tts.processes import give_back_memory
 
@@ -113,8 +115,8 @@ class Xtts(TorchModel):
         file = checkpoint / "model.pth" if checkpoint.is_dir() else checkpoint
         return f"{file.resolve()} {state_of(file)}"
 
-    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Samples]:
-        """Samples in -1.0 to 1.0, shape (frames,), block by block as they are made."""
+    def speak(self, text: str, speaker: Speaker, rate: float) -> Iterator[Block]:
+        """The sound of a text, block by block as it is made."""
         self._prepare(rate)
         config = self._model.config
         conditioning = speaker.clone or self._model.speaker_manager.speakers[speaker.name].values()
@@ -133,6 +135,6 @@ class Xtts(TorchModel):
         )
         try:
             for samples in blocks:
-                yield samples.float().cpu().numpy()
+                yield Block(to_pcm(samples.float().cpu().numpy()))
         finally:
             blocks.close()

@@ -147,10 +147,10 @@ class PiperEngine:
         return found
 
     def loudness(self, voice: str) -> float | None:
-        """How loud a voice is, in LUFS (ITU-R BS.1770), as measured when it was opened; None if it
-        was not opened yet.
+        """How loud a voice is, in LUFS (ITU-R BS.1770), as measured when it was used for the first
+        time; None before it has spoken.
         """
-        return self._loudness.get(str(self._at_hand()[voice][0].path))
+        return self._loudness.get(voice)
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
         """Speak a text, with a mark at the end of each word and of the text. Closing the iterator
@@ -162,7 +162,7 @@ class PiperEngine:
         request = self._request(voice)
         request |= {"text": text, "units": units(text, file.language), "rate": prosody.rate}
         stretch = stretch_for(file.rate, prosody, has_rate=True)
-        blocks = _blocks(self._process.ask(request), text, stretch)
+        blocks = _blocks(self._ask(voice, request), text, stretch)
         yield from (
             blocks
             if file.rate == self.sample_rate
@@ -204,10 +204,16 @@ class PiperEngine:
 
     def _open(self, voice: str) -> None:
         """Have the process open a voice, and learn how loud it is."""
-        file, _ = self._at_hand()[voice]
-        for kind, body in self._process.ask(self._request(voice)):
-            if kind == b"V" and (loudness := json.loads(body)["loudness"]) is not None:
-                self._loudness[str(file.path)] = loudness
+        for _ in self._ask(voice, self._request(voice)):
+            pass
+
+    def _ask(self, voice: str, request: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+        """The records that answer a request, without what they say of the voice, which is kept."""
+        for kind, body in self._process.ask(request):
+            if kind != b"V":
+                yield kind, body
+            elif (loudness := json.loads(body)["loudness"]) is not None:
+                self._loudness[voice] = loudness
 
     def _request(self, voice: str) -> dict[str, Any]:
         """What to ask for, without a text."""

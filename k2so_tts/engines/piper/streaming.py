@@ -27,20 +27,17 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from k2so_tts.engines.piper.block_sizes import BlockSizes, Speed
 from k2so_tts.engines.piper.prepared import LAYOUT
 from k2so_tts.engines.toolkit.chunked_decoder import ReceptiveField
 
 Floats = NDArray[np.float32]
 
 ENCODER, FLOW, DECODER = "encoder.ort", "flow.ort", "decoder.ort"
-FIRST_FRAMES = 8
-"""Latent frames in the first block: 2048 samples of a voice at 22.05 kHz, a chunk at the start of
-an utterance."""
-MOST_FRAMES = 96
-_GROWTH = 1.5
-_CONTEXT_SHARE = 0.5
-"""What a frame of context costs, next to one that is kept: the flow alone sees most of it."""
-_MARGIN = 0.7
+_FLOW_COST = 0.2
+"""What a frame costs in the flow, next to what it costs in the decoder (medium quality)."""
+_BEGIN_IDS = 2
+"""A text begins with a mark and padding, which are silent."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,7 @@ class WholeVoice:
 
     def block_sizes(self, sample_rate: int, clock: Callable[[], float]) -> BlockSizes:
         """Never asked."""
-        return BlockSizes(0, 1.0 / sample_rate, clock)
+        return BlockSizes(Speed(0.0), 1.0 / sample_rate, clock)
 
     def speak(self, ids: list[int], speaker: int, scales: Scales, _: BlockSizes) -> Spoken:
         """See `StreamedVoice.speak`."""
@@ -144,11 +141,12 @@ class StreamedVoice:
         self._flow = open_session(directory / FLOW, threads)
         self._decoder = open_session(directory / DECODER, threads)
         self._random = np.random.default_rng()
+        context = sum(self.layout.decoder_field) + _FLOW_COST * sum(self.layout.flow_field)
+        self._speed = Speed(context / (1.0 + _FLOW_COST))
 
     def block_sizes(self, sample_rate: int, clock: Callable[[], float]) -> BlockSizes:
         """What decides on the sizes of the blocks of one text."""
-        context = sum(self.layout.flow_field) + sum(self.layout.decoder_field)
-        return BlockSizes(context, self.layout.frame_samples / sample_rate, clock)
+        return BlockSizes(self._speed, self.layout.frame_samples / sample_rate, clock)
 
     def speak(self, ids: list[int], speaker: int, scales: Scales, sizes: BlockSizes) -> Spoken:
         """Run the text encoder over all of a text; the blocks are computed as they are taken."""
@@ -167,6 +165,7 @@ class StreamedVoice:
 
         latent = _Lookback(len(id_of_frame), expand)
         ends = np.cumsum(durations) * self.layout.frame_samples
+        sizes.begin(int(durations[:_BEGIN_IDS].sum()))
         return Spoken(ends, self._blocks(latent, len(id_of_frame), speaker, sizes))
 
     def _blocks(
@@ -238,42 +237,3 @@ class _Lookback:
         self._kept = np.concatenate([*kept, *made], axis=1)
         self._start = begin
         return self._kept, first - begin
-
-
-class BlockSizes:
-    """How many latent frames each block of a text has.
-
-    The first is small, so that it is heard early. The next ones grow, as each is computed with
-    context that is thrown away, but only so far that a block is ready before the ones before it
-    are heard: a slow machine stays at small blocks until it is ahead. `context` is how many frames
-    of context a block has, `frame_seconds` how long a frame sounds.
-    """
-
-    def __init__(self, context: int, frame_seconds: float, clock: Callable[[], float]) -> None:
-        self._context = context * _CONTEXT_SHARE
-        self._frame_seconds = frame_seconds
-        self._clock = clock
-        self._size = 0
-        self._made = 0
-        self._began_at = 0.0
-        self._first_at = 0.0
-        self._seconds_per_frame = 0.0
-
-    def next(self) -> int:
-        """The size of the next block, which is begun now."""
-        now = self._began_at = self._clock()
-        if self._size == 0:
-            self._size = FIRST_FRAMES
-        else:
-            ahead = self._made * self._frame_seconds - (now - self._first_at)
-            in_time = _MARGIN * ahead / max(self._seconds_per_frame, 1e-9) - self._context
-            self._size = int(max(self._size, min(_GROWTH * self._size, MOST_FRAMES, in_time)))
-        return self._size
-
-    def made(self, frames: int) -> None:
-        """The block is made, and has so many frames: fewer than `next` said at a text's end."""
-        now = self._clock()
-        if self._made == 0:
-            self._first_at = now
-        self._made += frames
-        self._seconds_per_frame = (now - self._began_at) / (frames + self._context)

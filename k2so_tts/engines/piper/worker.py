@@ -63,7 +63,7 @@ _MOST_VOICES = 2
 """In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
 _SAMPLE_TEXT = "1 2 3 4 5 6 7 8 9 10"
 """Can be spoken in every language, and is measured to know how loud a voice is."""
-_LOUDNESS = "loudness.json"
+_LOUDNESS = "loudness-{}.json"
 
 
 class Voice:
@@ -78,7 +78,14 @@ class Voice:
         is_cut = (parts / LAYOUT).exists()
         self._voice = StreamedVoice(parts, threads) if is_cut else WholeVoice(path, threads)
         self._rate = int(config["audio"]["sample_rate"])
-        self.loudness = self._measured_once(parts / _LOUDNESS)
+        self._parts = parts
+        self._loudness: dict[int, float | None] = {}
+
+    def loudness(self, speaker: int) -> float | None:
+        """How loud a speaker is, in LUFS; None: silent. Measured once, and kept in a file."""
+        if speaker not in self._loudness:
+            self._loudness[speaker] = self._measured_once(speaker)
+        return self._loudness[speaker]
 
     def listen_to(self, options: onnxruntime.RunOptions) -> None:
         """End what is computed from now on when `options.terminate` is set."""
@@ -116,25 +123,24 @@ class Voice:
         )
         return Scales(noise, length / request["rate"], noise_w)
 
-    def _measured_once(self, kept: Path) -> float | None:
-        """How loud its default speaker is, in LUFS, as kept in a file; None: it said nothing."""
+    def _measured_once(self, speaker: int) -> float | None:
+        kept = self._parts / _LOUDNESS.format(speaker)
         with contextlib.suppress(OSError, ValueError):
             return float(json.loads(kept.read_text(encoding="utf-8")))
-        measured = integrated_loudness(self._sample(_SAMPLE_TEXT), self._rate)
+        measured = integrated_loudness(self._sample(_SAMPLE_TEXT, speaker), self._rate)
         if measured is not None:
             with contextlib.suppress(OSError):
                 kept.write_text(json.dumps(measured), encoding="utf-8")
         return measured
 
-    def _sample(self, text: str) -> Pcm:
-        """A text, spoken by its default speaker."""
+    def _sample(self, text: str, speaker: int) -> Pcm:
         config = self._phonemizer.config
         scales = Scales(config.noise_scale, config.length_scale, config.noise_w_scale)
         sizes = self._voice.block_sizes(self._rate, time.monotonic)
         blocks: list[Pcm] = []
         for _, part in runs(phonemes_of(self._phonemizer, text)):
             ids, _ = encode(self._phonemizer, self._id_map, part)
-            spoken = self._voice.speak(ids, config.default_speaker_id, scales, sizes)
+            spoken = self._voice.speak(ids, speaker, scales, sizes)
             blocks += map(to_pcm, spoken.blocks)
         return np.concatenate([EMPTY_PCM, *blocks])
 
@@ -215,9 +221,8 @@ def _answer(voices: _Voices, connection: socket.socket) -> None:
     try:
         voice = voices.of(request)
         voice.listen_to(options)
-        if not request["units"]:
-            facts = {"loudness": voice.loudness}
-            connection.sendall(record(b"V", json.dumps(facts).encode()))
+        facts = {"loudness": voice.loudness(request["speaker"])}
+        connection.sendall(record(b"V", json.dumps(facts).encode()))
         for records in voice.speak(request):
             connection.sendall(records)
         connection.sendall(record(b"."))

@@ -46,22 +46,35 @@ def split_text(text: str, longest: int) -> Iterator[tuple[int, str]]:
 def speak_pieces(
     text: str,
     longest: int,
-    speak: Callable[[str], Iterator[Pcm]],
+    speak: Callable[[str], Iterator[Block]],
     stretch: TimeStretch | None = None,
 ) -> Iterator[Block]:
     """Speak a text in pieces of at most `longest` characters, with a mark at the end of each.
 
-    `speak` gives the PCM of a piece, shape (frames,), part by part; `stretch` is applied to it.
+    `speak` gives the sound of a piece block by block, with marks that count from the start of the
+    piece; `stretch` is applied to both.
     """
     frames = 0
+    speed = 1.0 if stretch is None else stretch.speed
     for start, piece in split_text(text, longest):
-        for pcm in speak(piece):
-            stretched = pcm if stretch is None else np.frombuffer(stretch(pcm.tobytes()), np.int16)
-            frames += len(stretched)
-            yield Block(stretched)
+        first = frames
+        for block in speak(piece):
+            pcm = _stretched(block.pcm, stretch)
+            frames += len(pcm)
+            yield Block(
+                pcm,
+                tuple(
+                    Mark(start + mark.text_end, first + round(mark.frame / speed))
+                    for mark in block.marks
+                ),
+            )
         rest = EMPTY_PCM if stretch is None else np.frombuffer(stretch.flush(), np.int16)
         frames += len(rest)
         yield Block(rest, (Mark(start + len(piece), frames),))
+
+
+def _stretched(pcm: Pcm, stretch: TimeStretch | None) -> Pcm:
+    return pcm if stretch is None else np.frombuffer(stretch(pcm.tobytes()), np.int16)
 
 
 def stretch_for(sample_rate: int, prosody: Prosody, has_rate: bool) -> TimeStretch | None:

@@ -26,10 +26,11 @@ _SONIC = "libsonic.so.0"
 class TimeStretch:
     """Changes the speed and the pitch of 16-bit mono speech of `rate` Hz, part by part.
 
-    `speed` and `pitch` are factors. Raises OSError when libsonic is missing.
+    `speed`, which stays known, and `pitch` are factors. Raises OSError when libsonic is missing.
     """
 
     def __init__(self, rate: int, speed: float, pitch: float = 1.0) -> None:
+        self.speed = speed
         self._sonic = ctypes.CDLL(_SONIC)
         self._sonic.sonicCreateStream.restype = ctypes.c_void_p
         self._sonic.sonicSetSpeed.argtypes = [ctypes.c_void_p, ctypes.c_float]

@@ -20,7 +20,6 @@ It is started with the number of its control socket as the last argument (see `w
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -96,7 +95,7 @@ class WorkerClient:
             return self._start()
 
     def close(self) -> None:
-        """Kill the process. A request under way fails."""
+        """Kill the process and its children. A request under way fails."""
         with self._lock:
             self._stop()
 
@@ -155,8 +154,8 @@ class WorkerClient:
             self._control.close()
             self._control = None
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
+            if self._process.poll() is None:  # else its process id may be another's by now
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

@@ -286,6 +286,7 @@ def test_every_boundary_is_between_what_has_a_sound(text: str, language: str) ->
         start = end
 
 
+@settings(deadline=None)
 @given(st.one_of(prose, words), languages, st.data())
 def test_the_boundaries_after_one_do_not_depend_on_those_before(
     text: str, language: str, data: st.DataObject

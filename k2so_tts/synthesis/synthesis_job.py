@@ -232,6 +232,7 @@ class SynthesisJob:
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
                 if self.is_over:
+                    pace.learn_beginning(timed)
                     return
                 at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
                 self._add(segment, first_frame, block)

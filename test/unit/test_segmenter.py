@@ -218,6 +218,8 @@ def test_a_segment_has_240_letters_at_most(where: str) -> None:
         ("x" * 239 + "👨\u200d👩", 1000, "x" * 239),
         ("x" * 237 + "👨\u200d👩", 1000, "x" * 237),
         ("x" * 236 + "👨\u200d👩", 1000, "x" * 236),
+        ("x" * 239 + "☀\ufe0fx", 1000, "x" * 239),
+        ("One two three fours.", 16, "One two three fours."),
         ("\u0301" * 250, 1000, "\u0301" * 240),
         ("語 aaa bbb ccc ddd.", 10, "語 aaa "),
         ("Many twelve robo okay.", 17, "Many twelve "),
@@ -236,6 +238,8 @@ def test_the_first_segment_is_what_fits(text: str, room: float, first: str) -> N
 def test_a_clause_is_not_cut_between_words_but_where_it_is_longer_than_a_segment() -> None:
     text = "The quick brown fox jumps over it. Next he sleeps."
     assert cut(text, "en", CLAUSE, 14)[0] == Segment(0, text[:35], 0.4)
+    assert cut(text[:35], "en", CLAUSE, 14) == [Segment(0, text[:35], 0.4)]
+    assert cut("He sleeps here in the house.", "en", CLAUSE, 14)[0].text[-6:] == "house."
     assert len(cut("word " * 60, "en", CLAUSE, 1000)[0].text) == 235
 
 

@@ -125,7 +125,17 @@ def test_sentences_and_clauses_of_many_languages(language: str, text: str) -> No
 )
 def test_every_mark_has_its_strength(strength: Strength, marks: str) -> None:
     for mark in marks:
-        for closing in ("", *"\"'”’»›)]}」』）】》〉", *"*_~`", "🎉", "✅", "⭐", "👍🏽", "☀️"):
+        for closing in (
+            "",
+            *"\"'”’»›)]}」』）】》〉",
+            *"*_~`",
+            "🎉",
+            "✅",
+            "⭐",
+            "👍🏽",
+            "☀️",
+            "👨\u200d👩",
+        ):
             end = Boundary(3 + len(mark + closing), strength)
             found = list(boundaries(f"Abc{mark}{closing} Def", "en"))
             if mark in "!?…‼⁇⁈⁉‽" and closing in {*"\"'”’»›」』"} - {""}:
@@ -219,6 +229,8 @@ def test_an_abbreviation_is_no_end(language: str, before: str, after: str) -> No
         ("en", "Ab!I am", [(3, Strength.SENTENCE)]),
         ("en", "A.Cd ef", []),
         ("en", "Ab.I.", []),
+        ("en", "abc(A.Cd ef", []),
+        *[("en", f"Is abc. {opening}and", []) for opening in "\"'“‘«‹([{¿¡*_„「『（【《〈"],
         ("en", "Ab.cd ef", []),
         *[("en", f"Ab.{name} ef", []) for name in ("Com", "net", "ORG", "Io", "Js", "Uk", "Ai")],
         *[("en", f"a{mark}Ab.Cd ef", []) for mark in "./@\\_=&5"],

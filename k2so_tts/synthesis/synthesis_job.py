@@ -31,7 +31,7 @@ from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
-from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
+from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, pause_of, trimmed
 from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.scripts import script_runs
 from k2so_tts.text.segmenter import SENTENCE, WORD, Segmenter, weighted_length
@@ -301,8 +301,7 @@ class SynthesisJob:
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""
         if self._pause:
-            silence = np.zeros(round(self._pause * self._state.chunks.rate), np.int16)
-            self._add_sound(silence)
+            self._add_sound(pause_of(round(self._pause * self._state.chunks.rate)))
             self._pause = 0.0
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:

@@ -301,7 +301,9 @@ class SynthesisJob:
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""
         if self._pause:
-            self._add_sound(pause_of(round(self._pause * self._state.chunks.rate)))
+            frames = round(self._pause * self._state.chunks.rate)
+            is_silent = streams(self.loaded.engine)  # espeak is, between words
+            self._add_sound(np.zeros(frames, np.int16) if is_silent else pause_of(frames))
             self._pause = 0.0
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:

@@ -22,6 +22,7 @@ from k2so_tts.engines import AUTO
 from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.settings import Setting
 from k2so_tts.synthesis.phrase_cache import MIB
+from k2so_tts.text import speakable
 from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 from k2so_tts.text.stream import FLUSH_SECONDS
 
@@ -107,6 +108,7 @@ PARAMETERS = (
         choices=SEGMENTATIONS,
         live=True,
     ),
+    *speakable.SETTINGS,
     Setting(
         "phrase_cache_mib",
         MIB,

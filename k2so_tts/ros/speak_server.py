@@ -54,6 +54,7 @@ from k2so_tts.ros.utterance import Utterance
 from k2so_tts.ros.voice_selection import VoiceSelector, engine_parameters
 from k2so_tts.settings import brief
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
+from k2so_tts.text import speakable
 from k2so_tts.text.stream import TextStream, clean
 
 _JOIN_SECONDS = 2.0
@@ -359,7 +360,8 @@ class SpeakServer(Node):
 
     def _on_parameters(self, changes: Mapping[str, Any]) -> None:
         settings = {**self._settings.values, **changes}
-        self._voices.configure(settings)
+        rewriting = any(setting.name in changes for setting in speakable.SETTINGS)
+        self._voices.configure(settings, rewriting=rewriting)
         queue_settings = _queue_settings(settings)
         self._queue_thread.post(lambda queue: setattr(queue, "settings", queue_settings))
 

@@ -46,6 +46,7 @@ from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import SynthesisOptions
 from k2so_tts.text.languages import best_language
+from k2so_tts.text.speakable import prepare, speakable_settings
 
 UNSPECIFIED = "en"
 """The default of `language` in a goal: clients send it without asking for English."""
@@ -110,6 +111,7 @@ class VoiceSelector:
         self._resolving = threading.Lock()
         self._voices: _Voices | None = None
         """None until the engine is loaded."""
+        self._rewriting = speakable_settings(settings)
         self.configure(settings)
         cache_mib = settings["phrase_cache_mib"]
         self._phrases = PhraseCache(cache_mib) if cache_mib else None
@@ -126,11 +128,13 @@ class VoiceSelector:
         """Close the engines."""
         self.supervisor.close()
 
-    def configure(self, settings: Mapping[str, Any]) -> None:
+    def configure(self, settings: Mapping[str, Any], *, rewriting: bool = False) -> None:
         """Apply the parameters of voice and prosody, and cut_at, to goals accepted from now on.
 
-        Voices are looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
+        With `rewriting` those of `speakable.SETTINGS`, too: the lexicon is read again. Voices are
+        looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
         """
+        new_rewriting = speakable_settings(settings) if rewriting else self._rewriting
         names = ("voice", "voice_aliases", "script_voices", "rate", "pitch", "volume", "cut_at")
         new = {name: settings[name] for name in names}
         _parse_aliases(new["voice_aliases"])
@@ -138,6 +142,7 @@ class VoiceSelector:
             if self._voices is not None:
                 self._voices = _resolve(self._voices.engine, self._voices.substitute, new)
             self._settings = new
+            self._rewriting = new_rewriting
 
     def voice_for(self, language: str) -> str:
         """The engine's voice for a goal's language. Raises `UnknownVoice`.
@@ -165,6 +170,7 @@ class VoiceSelector:
             volume,
             self._settings["cut_at"],
             self._settings["script_voices"],
+            self._rewriting,
         )
 
     def begin(
@@ -277,6 +283,9 @@ class VoiceSelector:
         """Look up the configured voices. Raises `SettingError` if the engine lacks one."""
         with self._resolving:
             self._voices = _resolve(engine, fallback if self._is_auto else None, self._settings)
+            voice = self._voices.default
+        languages = (other.language for other in engine.voices() if other.name == voice)
+        prepare(next(languages, voice), self._rewriting)
 
 
 def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:

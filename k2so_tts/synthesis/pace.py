@@ -38,8 +38,10 @@ _TOO_SLOW = 0.95
 """A real-time factor above which gaps are certain: then they had better be between sentences."""
 _REMEMBERED = 8
 _LEAST_SECONDS_PER_SIZE = 1e-4
-_LATE = 1.1
+_LATE = 1.15
 """By so much longer than last time a block may take without a gap."""
+_BEGINNING_SECONDS = 1.0
+"""Sound of a cancelled text from which it shows how much had to be collected."""
 _MOST_COLLECTED = 0.9
 """Of a text before it is played; the last block of it is then there."""
 
@@ -70,6 +72,7 @@ class PaceEstimator:
         self._lead_of = _Line(0.0, 0.0)
         """How much of it is still to be heard when all of it is made."""
         self._latest: deque[_Text] = deque(maxlen=_REMEMBERED)
+        self._needed: deque[float] = deque(maxlen=_REMEMBERED)
 
     def learn(self, size: float, blocks: Sequence[MadeBlock]) -> None:
         """Learn from the blocks that were made of a text of weighted length `size`."""
@@ -77,14 +80,20 @@ class PaceEstimator:
         audio = sum(block.seconds for block in blocks)
         if size <= 0 or audio <= 0:
             return
-        needed = needed_prebuffer(blocks)
-        self._latest.append(_Text(size, blocks[0].at, blocks[-1].at, audio, needed))
-        sizes, firsts, seconds, audios, _ = np.array(self._latest).T
+        self._needed.append(needed_prebuffer(blocks))
+        self._latest.append(_Text(size, blocks[0].at, blocks[-1].at, audio))
+        sizes, firsts, seconds, audios = np.array(self._latest).T
         first = _fit(sizes, firsts)
         self.fixed_seconds, self.seconds_per_size = first.fixed, first.slope
         self.real_time_factor = _fit(audios, seconds).slope
         self._audio_of = _fit(sizes, audios)
         self._lead_of = _fit(sizes, audios - (seconds - firsts))
+
+    def learn_beginning(self, blocks: Sequence[MadeBlock]) -> None:
+        """Learn from the blocks that were made of a text before it was cancelled."""
+        blocks = [block for block in blocks if block.seconds > 0]
+        if sum(block.seconds for block in blocks) >= _BEGINNING_SECONDS:
+            self._needed.append(needed_prebuffer(blocks))
 
     def budget(self, buffered_seconds: float | None) -> float:
         """The weighted length of a text whose sound can begin before `buffered_seconds` run out.
@@ -118,7 +127,7 @@ class PaceEstimator:
         if not self._latest:
             return 0.0
         audio = buffered_seconds + self._audio_of.fixed + self._audio_of.slope * size
-        needed = max(text.needed for text in self._latest)
+        needed = max(self._needed)
         factor = _LATE * self.real_time_factor
         if factor > 1.0:
             needed = max(needed, audio * (1.0 - 1.0 / factor))
@@ -141,14 +150,13 @@ def needed_prebuffer(blocks: Sequence[MadeBlock]) -> float:
 
 class _Text(NamedTuple):
     """What was learned from a text: its weighted length, and in seconds when its first sound and
-    when its last were there, how long it sounds, and how much had to be collected.
+    when its last were there, and how long it sounds.
     """
 
     size: float
     first: float
     made: float
     audio: float
-    needed: float
 
 
 class _Line(NamedTuple):

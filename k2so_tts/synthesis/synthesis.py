@@ -26,9 +26,9 @@ from k2so_tts.audio import CHUNK_FRAMES, Chunk, Pcm
 from k2so_tts.engines import EngineError
 from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis_job import (
+from k2so_tts.synthesis.synthesis_job import SynthesisJob
+from k2so_tts.synthesis.synthesis_state import (
     FindReader,
-    SynthesisJob,
     SynthesisOptions,
     SynthesisState,
     no_reader,
@@ -156,7 +156,7 @@ class Synthesis:
 
     @property
     def text(self) -> str:
-        """The text, as far as it is known."""
+        """The text as it was sent, as far as it is known."""
         return self._state.text
 
     @property
@@ -172,10 +172,11 @@ class Synthesis:
         """
         if self.done and not self.error and not self._chunks.cancelled and frames >= self.frames:
             return self.text
+        spoken = self._state.spoken_text
         heard, following, share = self._chunks.text_progress(frames)
-        if has_unspaced(self.text[heard:following]):
+        if has_unspaced(spoken[heard:following]):
             heard += int(_CERTAIN_SHARE * share * (following - heard))
-        return whole_words(self.text, heard)
+        return whole_words(self.text, self._state.to_source(heard))
 
     def cancel(self) -> None:
         """End the work without waiting for it. What waits for an engine ends at once."""

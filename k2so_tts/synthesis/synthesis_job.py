@@ -19,81 +19,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from k2so_tts.audio import Block, Pcm
-from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.engines import EngineError, streams
 from k2so_tts.limiter import Limiter
 from k2so_tts.resampler import resampled
-from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
+from k2so_tts.synthesis.synthesis_state import SynthesisOptions, SynthesisState
 from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, pause_of, trimmed
 from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.scripts import script_runs
-from k2so_tts.text.segmenter import SENTENCE, WORD, Segmenter, weighted_length
+from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
 from k2so_tts.text.stream import Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
-
-
-@dataclass(frozen=True)
-class SynthesisOptions:
-    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 2.0.
-
-    `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
-    needs segments. With `script_voices` what is written in another script than that of the voice's
-    language is spoken with a voice that can read it, where the engine has one.
-    """
-
-    voice: str
-    prosody: Prosody = NORMAL
-    volume: float = 1.0
-    segmentation: str = WORD
-    script_voices: bool = True
-
-
-FindReader = Callable[[str], "tuple[LoadedEngine, SynthesisOptions] | None"]
-"""Names another engine, and how it is to speak, for a part in a language (BCP 47) for which the
-engine has no voice; None: there is none.
-"""
-
-
-def no_reader(_: str) -> None:
-    """A `FindReader` without another engine."""
-
-
-@dataclass(eq=False)
-class SynthesisState:
-    """What all jobs of one utterance share: its text, and what was made of it.
-
-    `on_change` is called when more text has come; `clock` gives seconds; `find_reader` names an
-    engine for what the voice can't read.
-    """
-
-    source: str | TextStream
-    chunks: ChunkQueue
-    streaming: bool
-    on_change: Callable[[], None]
-    clock: Callable[[], float]
-    seconds: float = 0.0
-    """What engines have taken, without the time for which the full queue held them."""
-    starved: bool = False
-    """All text that has come is spoken, and more is expected."""
-    read_to: int = 0
-    """Characters of a streamed text that were taken from it."""
-    find_reader: FindReader = no_reader
-    unreadable: set[str] = field(default_factory=set)
-    """Languages of parts for which there was no voice."""
-
-    @property
-    def text(self) -> str:
-        """The whole text, as far as it is known."""
-        return self.source if isinstance(self.source, str) else self.source.text
 
 
 class SynthesisJob:
@@ -159,11 +104,13 @@ class SynthesisJob:
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
+        language = self.loaded.language_of(self._options.voice)
+        spoken = self._state.rewrite(language, self._options.rewriting)
         if self._replay_cached():
             return
         source = self._state.source
         if isinstance(source, str):
-            rest = Segment(self._start, source[self._start :])
+            rest = Segment(self._start, spoken[self._start :])
             yield from self._speak_text(rest, after_pause=False)
         else:
             yield from self._speak_stream(source)
@@ -174,7 +121,7 @@ class SynthesisJob:
         """Speak a text as it is written, clause by clause."""
         state = self._state
         if self._start < state.read_to:
-            known = Segment(self._start, source.text[self._start : state.read_to])
+            known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
         language = self.loaded.language_of(self._options.voice)
         while not self.is_over:
@@ -285,6 +232,7 @@ class SynthesisJob:
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
                 if self.is_over:
+                    pace.learn_beginning(timed)
                     return
                 at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
                 self._add(segment, first_frame, block)
@@ -350,7 +298,7 @@ class SynthesisJob:
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
         prosody = self._options.prosody
-        languages = {language for _, language in self._runs(Segment(0, self._state.text))}
+        languages = {language for _, language in self._runs(Segment(0, self._state.spoken_text))}
         voices = sorted(
             self.loaded.voice_in(language, self._options.voice) or ""
             for language in languages
@@ -362,7 +310,7 @@ class SynthesisJob:
             round(prosody.rate, 4),
             round(prosody.pitch, 4),
             self._segmentation,
-            self._state.text,
+            self._state.spoken_text,
             *voices,
         )
 

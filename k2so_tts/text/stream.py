@@ -25,7 +25,8 @@ from dataclasses import dataclass
 
 import regex
 
-from k2so_tts.text.boundaries import boundaries, ends_with_mark, past_space
+from k2so_tts.text.boundaries import CONTEXT, boundaries, ends_with_mark, past_space
+from k2so_tts.text.speakable import SpeakableSettings, SpeakableStream
 
 FLUSH_SECONDS = 0.3
 """How long a text that ends with a mark waits for more before that clause is spoken."""
@@ -103,10 +104,10 @@ def last_word_end(text: str, end: int) -> int:
 class TextStream:
     """A text that is still being written: one thread feeds it, another speaks what is complete.
 
-    `poll` gives its clauses as they are complete; joined they are the text. A clause that ends with
-    a mark is taken to be complete when nobody has fed the text for `flush_after` seconds, and the
-    text to have ended after `patience` seconds. `end` and `cancel` may be called from any thread,
-    any number of times.
+    `poll` gives its clauses as they are complete; joined they are what is spoken of it, which is
+    the text itself unless it is rewritten (`speak_as`). A clause that ends with a mark is taken to
+    be complete when nobody has fed the text for `flush_after` seconds, and the text to have ended
+    after `patience` seconds. `end` and `cancel` may be called from any thread, any number of times.
     """
 
     def __init__(
@@ -123,8 +124,13 @@ class TextStream:
         self._clock = clock
         self._fed_at = clock()
         self._changing = threading.Lock()
+        self._sent = ""
         self._text = ""
+        """What is spoken of it, as far as that is certain."""
+        self._speaker: SpeakableStream | None = None
         self._spoken = 0
+        self._flushed = True
+        """Nothing has been held back for what might follow since the last piece."""
         self._ended = False
 
     @property
@@ -135,21 +141,42 @@ class TextStream:
     @property
     def text(self) -> str:
         """All that has been written so far."""
+        return self._sent
+
+    @property
+    def spoken_text(self) -> str:
+        """What is spoken of it, as far as that is certain; its clauses are parts of this."""
         return self._text
+
+    def to_source(self, end: int) -> int:
+        """How many characters of `text` are spoken once `end` of `spoken_text` are."""
+        return end if self._speaker is None else self._speaker.to_source(end)
+
+    def speak_as(self, language: str, settings: SpeakableSettings) -> None:
+        """Have it rewritten from the beginning, unless it is already: before the first clause.
+
+        `language` is that of the voice (a BCP 47 tag).
+        """
+        with self._changing:
+            if self._speaker is None:
+                self._speaker = SpeakableStream(language, settings)
+                self._text = self._speaker.feed(self._sent, final=self._ended)
 
     def feed(self, piece: str) -> None:
         """Append a piece of any length, control characters dropped."""
         piece = _without_controls(piece)
         with self._changing:
             if not self._ended:
-                self._text += piece
+                self._sent += piece
+                self._text += piece if self._speaker is None else self._speaker.feed(piece)
+                self._flushed = False
                 self._fed_at = self._clock()
         self.on_change()
 
     def end(self) -> None:
         """No more pieces will come; the rest is spoken."""
         with self._changing:
-            self._ended = True
+            self._end()
         self.on_change()
 
     def cancel(self) -> None:
@@ -168,8 +195,10 @@ class TextStream:
         with self._changing:
             end = None if self._ended else self._clauses_end(language)
             if end is None:
-                self._ended = self._ended or self._idle_seconds() >= self._patience
+                if self._idle_seconds() >= self._patience:
+                    self._end()
                 if self._ended or self._may_flush():
+                    self._flush()
                     end = len(self._text)
             if end is None or end <= self._spoken:
                 return None
@@ -185,7 +214,7 @@ class TextStream:
     def seconds_left(self) -> float:
         """In how many seconds `poll` may give more, or the text ends, if nobody feeds it."""
         idle = self._idle_seconds()
-        if idle < self._flush_after and ends_with_mark(self._text[self._spoken :]):
+        if idle < self._flush_after and self._ends_with_mark():
             return self._flush_after - idle
         return max(0.0, self._patience - idle)
 
@@ -193,11 +222,25 @@ class TextStream:
         return self._clock() - self._fed_at
 
     def _may_flush(self) -> bool:
-        """The text seems to be complete as it is: what is left ends with a mark, and nothing came
-        for a while.
+        """The text seems to be complete as it is: it ends with a mark, and nothing came for a
+        while.
         """
-        rest = self._text[self._spoken :]
-        return self._idle_seconds() >= self._flush_after and ends_with_mark(rest)
+        return self._idle_seconds() >= self._flush_after and self._ends_with_mark()
+
+    def _ends_with_mark(self) -> bool:
+        return not self._flushed and ends_with_mark(self._sent[-CONTEXT:])
+
+    def _flush(self) -> None:
+        """What was held back for what might follow is spoken as it is."""
+        if self._speaker is not None and not self._flushed:
+            self._text += self._speaker.feed("", final=True)
+        self._flushed = True
+
+    def _end(self) -> None:
+        """What is written so far is all."""
+        if not self._ended:
+            self._flush()
+        self._ended = True
 
     def _clauses_end(self, language: str) -> int | None:
         """Where the last complete clause that was not given yet ends; None if there is none."""

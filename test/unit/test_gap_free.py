@@ -115,7 +115,10 @@ def test_delayed_blocks_make_no_gap(clock: Clock, delay: float, text: str) -> No
 @pytest.mark.parametrize("text", [ONE, THREE], ids=["one", "several"])
 @pytest.mark.parametrize(
     ("computing", "first_seconds"),
-    [(0.05, 0.05), (0.1, 0.1), (0.2, 0.3), (0.3, 0.5), (0.4, 0.5), (0.5, 0.6), (0.6, 1.5)],
+    [
+        *((0.05, 0.05), (0.1, 0.1), (0.15, 0.15), (0.2, 0.2), (0.25, 0.3), (0.3, 0.3)),
+        *((0.35, 0.3), (0.4, 0.4), (0.5, 0.7), (0.6, 1.1)),
+    ],
 )
 def test_a_slow_machine_makes_no_gap(
     clock: Clock, computing: float, first_seconds: float, text: str

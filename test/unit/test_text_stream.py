@@ -23,7 +23,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2so_tts.text.stream import Segment, TextStream, clean, whole_words
+from k2so_tts.text.speakable import SPEAKABLE, speakable
+from k2so_tts.text.stream import FLUSH_SECONDS, Segment, TextStream, clean, whole_words
 
 PATIENCE = 10.0
 
@@ -313,3 +314,49 @@ def test_every_change_of_a_text_is_signalled() -> None:
     stream.end()
     stream.cancel()
     assert changes == ["One", "One, two", "One, two", "One, two"]
+
+
+def test_a_stream_that_is_rewritten_is_spoken_as_the_whole_text() -> None:
+    sent = "**Now** 10 km/h, and `then` it costs $5. Good!"
+    stream = TextStream(PATIENCE)
+    stream.feed(sent[:11])
+    stream.speak_as("en-us", SPEAKABLE)
+    for char in sent[11:]:
+        stream.feed(char)
+    stream.end()
+    clauses = []
+    while not stream.finished:
+        clause = stream.poll()
+        assert clause is not None
+        clauses.append(clause.text)
+    assert "".join(clauses) == speakable(sent, "en-us", SPEAKABLE).text == stream.spoken_text
+    assert stream.text == sent
+    assert stream.to_source(len("Now 10 kilometers per hour")) == sent.index(", and")
+
+
+def test_what_is_held_back_is_spoken_once_nobody_writes() -> None:
+    now = [0.0]
+    stream = TextStream(PATIENCE, clock=lambda: now[0])
+    stream.speak_as("en", SPEAKABLE)
+    stream.feed("I see *it*.")
+    assert stream.poll() is None
+    assert stream.seconds_left() == pytest.approx(FLUSH_SECONDS)
+    now[0] = FLUSH_SECONDS
+    clause = stream.poll()
+    assert clause is not None
+    assert clause.text == "I see it."
+    assert stream.poll() is None
+    assert stream.seconds_left() == pytest.approx(PATIENCE - FLUSH_SECONDS)
+
+
+def test_what_is_thought_does_not_end_a_stream() -> None:
+    now = [0.0]
+    stream = TextStream(PATIENCE, clock=lambda: now[0])
+    stream.speak_as("en", SPEAKABLE)
+    stream.feed("<think>I wonder.")
+    now[0] = FLUSH_SECONDS
+    assert stream.poll() is None
+    stream.feed(" Yes.</think>Hello. ")
+    clause = stream.poll()
+    assert clause is not None
+    assert clause.text == "Hello. "

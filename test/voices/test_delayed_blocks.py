@@ -36,6 +36,8 @@ SEVERAL = (
 )
 FIRST_SOUND_SECONDS = 0.1
 """From a text to its first block, however short that is: the text encoder."""
+LONGEST_WAIT_SECONDS = 0.9
+"""Behind that, also where others keep this machine busy: 0.3 where they do not."""
 TRIES = 3
 """The sizes of blocks follow from how fast this machine is, which others may keep busy."""
 
@@ -70,17 +72,17 @@ class DelayedVoice:
             yield block
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(ONE, 0.5), (SEVERAL, 1.0)], ids=["one", "several"])
+@pytest.mark.parametrize("text", [ONE, SEVERAL], ids=["one", "several"])
 @pytest.mark.parametrize("factor", [0.1, 0.5, 0.75])
 def test_a_voice_that_can_follow_is_heard_early_and_without_a_gap(
-    joe: PiperEngine, factor: float, text: str, seconds: float
+    joe: PiperEngine, factor: float, text: str
 ) -> None:
     clock = Clock()
     loaded = LoadedEngine(DelayedVoice(joe, clock, factor))
     warm_up(loaded, clock)
     tries = [Heard(loaded, text, clock) for _ in range(TRIES)]
     assert [] in [heard.gaps for heard in tries]
-    assert min(heard.first_seconds for heard in tries) < seconds
+    assert min(heard.first_seconds for heard in tries) < FIRST_SOUND_SECONDS + LONGEST_WAIT_SECONDS
 
 
 @pytest.mark.parametrize("factor", [1 / 0.75, 1 / 0.5])

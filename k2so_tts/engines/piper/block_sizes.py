@@ -20,14 +20,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-FIRST_FRAMES = 8
-"""Latent frames of sound in the first block: 93 ms of a voice at 22.05 kHz."""
+FIRST_FRAMES = 10
+"""Latent frames of sound in the first block: 116 ms of a voice at 22.05 kHz. A player that waits
+for three chunks starts on 93 ms; some more may be quiet enough to be trimmed."""
 MOST_FRAMES = 96
 """In a block: what a cancel waits for, and what takes memory."""
 STEADY_FACTOR = 0.8
 """Blocks that come later than they are made, by so much of their duration, cause no gap: as if it
 took this part of it to make them."""
-_MARGIN = 0.75
+_MARGIN = 0.7
 """The part of the lead that the next block may take."""
 _REMEMBERED = 9
 

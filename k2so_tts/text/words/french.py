@@ -1,0 +1,140 @@
+# Copyright 2026 The k2so_tts authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The words of French. Names of units are those of the Unicode CLDR 47."""
+
+from __future__ import annotations
+
+from k2so_tts.text.words.base import Words
+
+WORDS = Words(
+    code="code",
+    code_block="bloc de code",
+    formula="formule",
+    at="arobase",
+    to="à",
+    plus="plus",
+    minus="moins",
+    times="fois",
+    about="environ",
+    point="point",
+    version="version",
+    number="numéro",
+    decimal=",",
+    group=" ",
+    clock="{hour} heures {minute}",
+    clock_early="{hour} heures {minute}",
+    clock_full="{hour} heures",
+    months=(
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ),
+    date="{day} {month} {year}",
+    first_day="1er",
+    names_cents=False,
+    of_scaled="de ",
+    of_vowel="d'",
+    mixed="{whole} et {fraction}",
+    abbreviations={
+        "p. ex.": "par exemple",
+        "p.ex.": "par exemple",
+        "c.-à-d.": "c'est-à-dire",
+        "etc.": "et cetera",
+        "env.": "environ",
+        "vs.": "contre",
+        "C#": "C sharp",
+    },
+    ends_sentence=frozenset({"etc."}),
+    before_number={"n°": "numéro", "no.": "numéro", "fig.": "figure", "p.": "page"},
+    fractions={
+        (1, 2): "un demi",
+        (1, 3): "un tiers",
+        (2, 3): "deux tiers",
+        (1, 4): "un quart",
+        (3, 4): "trois quarts",
+    },
+    currencies={
+        "USD": ("dollar", "dollars", "cent", "cents"),
+        "EUR": ("euro", "euros", "centime", "centimes"),
+        "GBP": ("livre", "livres", "penny", "pence"),
+        "CHF": ("franc", "francs", "centime", "centimes"),
+    },
+    scales={"M": "millions", "Md": "milliards", "millions": "millions", "milliards": "milliards"},
+    units={
+        "kilometer-per-hour": ("kilomètre par heure", "kilomètres par heure"),
+        "mile-per-hour": ("mile par heure", "miles par heure"),
+        "meter-per-second": ("mètre par seconde", "mètres par seconde"),
+        "square-kilometer": ("kilomètre carré", "kilomètres carrés"),
+        "square-meter": ("mètre carré", "mètres carrés"),
+        "square-centimeter": ("centimètre carré", "centimètres carrés"),
+        "cubic-meter": ("mètre cube", "mètres cubes"),
+        "kilometer": ("kilomètre", "kilomètres"),
+        "centimeter": ("centimètre", "centimètres"),
+        "millimeter": ("millimètre", "millimètres"),
+        "micrometer": ("micromètre", "micromètres"),
+        "nanometer": ("nanomètre", "nanomètres"),
+        "mile": ("mile", "miles"),
+        "foot": ("pied", "pieds"),
+        "meter": ("mètre", "mètres"),
+        "kilogram": ("kilogramme", "kilogrammes"),
+        "milligram": ("milligramme", "milligrammes"),
+        "pound": ("livre", "livres"),
+        "ounce": ("once", "onces"),
+        "gram": ("gramme", "grammes"),
+        "milliliter": ("millilitre", "millilitres"),
+        "liter": ("litre", "litres"),
+        "celsius": ("degré Celsius", "degrés Celsius"),
+        "fahrenheit": ("degré Fahrenheit", "degrés Fahrenheit"),
+        "degree": ("degré", "degrés"),
+        "kilowatt-hour": ("kilowatt-heure", "kilowatt-heures"),
+        "kilowatt": ("kilowatt", "kilowatts"),
+        "megawatt": ("mégawatt", "mégawatts"),
+        "watt": ("watt", "watts"),
+        "volt": ("volt", "volts"),
+        "milliampere": ("milliampère", "milliampères"),
+        "gigahertz": ("gigahertz", "gigahertz"),
+        "megahertz": ("mégahertz", "mégahertz"),
+        "kilohertz": ("kilohertz", "kilohertz"),
+        "hertz": ("hertz", "hertz"),
+        "kilobyte": ("kilooctet", "kilooctets"),
+        "megabyte": ("mégaoctet", "mégaoctets"),
+        "gigabyte": ("gigaoctet", "gigaoctets"),
+        "terabyte": ("téraoctet", "téraoctets"),
+        "megabit": ("mégabit", "mégabits"),
+        "gigabit": ("gigabit", "gigabits"),
+        "hectopascal": ("hectopascal", "hectopascals"),
+        "millibar": ("millibar", "millibars"),
+        "bar": ("bar", "bars"),
+        "kilocalorie": ("kilocalorie", "kilocalories"),
+        "kilojoule": ("kilojoule", "kilojoules"),
+        "millisecond": ("milliseconde", "millisecondes"),
+        "minute": ("minute", "minutes"),
+        "hour": ("heure", "heures"),
+        "second": ("seconde", "secondes"),
+        "kibibyte": ("kibioctet", "kibioctets"),
+        "mebibyte": ("mebioctet", "mebioctets"),
+        "gibibyte": ("gibioctet", "gibioctets"),
+    },
+)

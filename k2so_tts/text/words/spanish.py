@@ -1,0 +1,142 @@
+# Copyright 2026 The k2so_tts authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The words of Spanish. Names of units are those of the Unicode CLDR 47."""
+
+from __future__ import annotations
+
+from k2so_tts.text.words.base import Words
+
+WORDS = Words(
+    code="código",
+    code_block="bloque de código",
+    formula="fórmula",
+    at="arroba",
+    to="a",
+    plus="más",
+    minus="menos",
+    times="por",
+    about="unos",
+    point="punto",
+    version="versión",
+    number="número",
+    decimal=",",
+    group=".",
+    clock="{hour} y {minute}",
+    clock_early="{hour} y {minute}",
+    clock_full="{hour} en punto",
+    months=(
+        "enero",
+        "febrero",
+        "marzo",
+        "abril",
+        "mayo",
+        "junio",
+        "julio",
+        "agosto",
+        "septiembre",
+        "octubre",
+        "noviembre",
+        "diciembre",
+    ),
+    date="{day} de {month} de {year}",
+    of_scaled="de ",
+    of_vowel="de ",
+    mixed="{whole} y {fraction}",
+    before_cents=" con ",
+    abbreviations={
+        "p. ej.": "por ejemplo",
+        "p.ej.": "por ejemplo",
+        "etc.": "etcétera",
+        "aprox.": "aproximadamente",
+        "Sr.": "señor",
+        "Sra.": "señora",
+        "Ud.": "usted",
+        "Uds.": "ustedes",
+        "vs.": "contra",
+        "C#": "C sharp",
+    },
+    ends_sentence=frozenset({"etc."}),
+    before_number={"n.º": "número", "nº": "número", "núm.": "número", "pág.": "página"},
+    fractions={
+        (1, 2): "un medio",
+        (1, 3): "un tercio",
+        (2, 3): "dos tercios",
+        (1, 4): "un cuarto",
+        (3, 4): "tres cuartos",
+    },
+    currencies={
+        "USD": ("dólar", "dólares", "centavo", "centavos"),
+        "EUR": ("euro", "euros", "céntimo", "céntimos"),
+        "GBP": ("libra", "libras", "penique", "peniques"),
+        "MXN": ("peso", "pesos", "centavo", "centavos"),
+    },
+    scales={"M": "millones", "millones": "millones", "mil": "mil"},
+    units={
+        "kilometer-per-hour": ("kilómetro por hora", "kilómetros por hora"),
+        "mile-per-hour": ("milla por hora", "millas por hora"),
+        "meter-per-second": ("metro por segundo", "metros por segundo"),
+        "square-kilometer": ("kilómetro cuadrado", "kilómetros cuadrados"),
+        "square-meter": ("metro cuadrado", "metros cuadrados"),
+        "square-centimeter": ("centímetro cuadrado", "centímetros cuadrados"),
+        "cubic-meter": ("metro cúbico", "metros cúbicos"),
+        "kilometer": ("kilómetro", "kilómetros"),
+        "centimeter": ("centímetro", "centímetros"),
+        "millimeter": ("milímetro", "milímetros"),
+        "micrometer": ("micrómetro", "micrómetros"),
+        "nanometer": ("nanómetro", "nanómetros"),
+        "mile": ("milla", "millas"),
+        "foot": ("pie", "pies"),
+        "meter": ("metro", "metros"),
+        "kilogram": ("kilogramo", "kilogramos"),
+        "milligram": ("miligramo", "miligramos"),
+        "pound": ("libra", "libras"),
+        "ounce": ("onza", "onzas"),
+        "gram": ("gramo", "gramos"),
+        "milliliter": ("mililitro", "mililitros"),
+        "liter": ("litro", "litros"),
+        "celsius": ("grado Celsius", "grados Celsius"),
+        "fahrenheit": ("grado Fahrenheit", "grados Fahrenheit"),
+        "degree": ("grado", "grados"),
+        "kilowatt-hour": ("kilovatio hora", "kilovatios hora"),
+        "kilowatt": ("kilovatio", "kilovatios"),
+        "megawatt": ("megavatio", "megavatios"),
+        "watt": ("vatio", "vatios"),
+        "volt": ("voltio", "voltios"),
+        "milliampere": ("miliamperio", "miliamperios"),
+        "gigahertz": ("gigahercio", "gigahercios"),
+        "megahertz": ("megahercio", "megahercios"),
+        "kilohertz": ("kilohercio", "kilohercios"),
+        "hertz": ("hercio", "hercios"),
+        "kilobyte": ("kilobyte", "kilobytes"),
+        "megabyte": ("megabyte", "megabytes"),
+        "gigabyte": ("gigabyte", "gigabytes"),
+        "terabyte": ("terabyte", "terabytes"),
+        "megabit": ("megabit", "megabits"),
+        "gigabit": ("gigabit", "gigabits"),
+        "hectopascal": ("hectopascal", "hectopascales"),
+        "millibar": ("milibar", "milibares"),
+        "bar": ("bar", "bares"),
+        "kilocalorie": ("kilocaloría", "kilocalorías"),
+        "kilojoule": ("kilojulio", "kilojulios"),
+        "millisecond": ("milisegundo", "milisegundos"),
+        "minute": ("minuto", "minutos"),
+        "hour": ("hora", "horas"),
+        "second": ("segundo", "segundos"),
+        "kibibyte": ("kibibyte", "kibibytes"),
+        "mebibyte": ("mebibyte", "mebibytes"),
+        "gibibyte": ("gibibyte", "gibibytes"),
+    },
+)

@@ -70,7 +70,7 @@ class SynthesisJob:
         self._recorded: list[Pcm] | None = None
         """What was made before any gain, while it may be kept in the phrase cache."""
         self._gain: float | None = None
-        """Makes the voice as loud as others; None before the engine has given the first sound."""
+        """Makes the voice that speaks as loud as others; None before the first sound."""
         self._limiter = Limiter(state.chunks.rate)
         self._work = (
             self._speak_all() if part is None else self._speak_text(part, after_pause=False)
@@ -235,6 +235,7 @@ class SynthesisJob:
                     pace.learn_beginning(timed)
                     return
                 at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
+                self._set_gain(voice)
                 self._add(segment, first_frame, block)
                 timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
         finally:
@@ -260,9 +261,14 @@ class SynthesisJob:
         for mark in block.marks:
             text_end = segment.start + mark.text_end
             chunks.mark(self._generation, first_frame + mark.frame, text_end)
-        if self._gain is None:
-            self._gain = self.loaded.gain_of(self._options.voice)
         self._add_sound(block.pcm)
+
+    def _set_gain(self, voice: str) -> None:
+        """Apply the gain of a voice from now on; it is known once the voice has made a sound."""
+        gain = self.loaded.gain_of(voice)
+        if self._gain not in (None, gain):
+            self._recorded = None  # a phrase is kept with one gain
+        self._gain = gain
 
     def _add_sound(self, pcm: Pcm) -> None:
         """Add sound before any gain: it is kept as it is, and heard as loud as it is to be."""

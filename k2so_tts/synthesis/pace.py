@@ -38,7 +38,7 @@ _TOO_SLOW = 0.95
 """A real-time factor above which gaps are certain: then they had better be between sentences."""
 _REMEMBERED = 8
 _LEAST_SECONDS_PER_SIZE = 1e-4
-_LATE = 1.15
+_LATE = 1.1
 """By so much longer than last time a block may take without a gap."""
 _BEGINNING_SECONDS = 1.0
 """Sound of a cancelled text from which it shows how much had to be collected."""

@@ -60,7 +60,7 @@ class ModelVoice:
         self._clock = clock
         self._computing = computing * FRAME_SECONDS / (1 + ENCODER_FRAMES / FRAMES_PER_LETTER)
         self._delay = delay
-        self._speed = Speed(CONTEXT)
+        self._speeds = Speed(CONTEXT), Speed(CONTEXT)
         self._computed_to = 0.0
 
     def load(self) -> None: ...
@@ -77,7 +77,7 @@ class ModelVoice:
         assert (voice, prosody) == ("model", NORMAL)
         computed = Clock(self._clock.now + self._computing * ENCODER_FRAMES * len(text))
         delayed = self._clock.now
-        sizes = BlockSizes(self._speed, FRAME_SECONDS, computed)
+        sizes = BlockSizes(self._speeds, FRAME_SECONDS, computed)
         sizes.begin(SILENT)
         silent, frames = SILENT, 20 + round(FRAMES_PER_LETTER * len(text))
         while frames > 0:

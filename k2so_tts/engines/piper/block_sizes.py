@@ -32,6 +32,7 @@ _MARGIN = 0.7
 """The part of the lead that the next block may take."""
 _MOST_FIRST_FRAMES = 48
 """In the first block: a machine that needs larger ones collects what it needs in several."""
+_EARLY_BLOCKS = 3
 _REMEMBERED = 9
 
 
@@ -73,17 +74,21 @@ class BlockSizes:
     The first is small, so that it is heard early: as small as this machine can follow with others
     of that size. The next ones grow, as each is computed with context that is thrown away, but only
     so far that a block is ready before the ones before it are heard. `frame_seconds` is how long a
-    frame sounds.
+    frame sounds. `speeds` are that of the first blocks of texts and that of all: a busy machine
+    computes faster for the first few hundred milliseconds after a rest.
     """
 
-    def __init__(self, speed: Speed, frame_seconds: float, clock: Callable[[], float]) -> None:
-        self._speed = speed
+    def __init__(
+        self, speeds: tuple[Speed, Speed], frame_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self._early, self._speed = speeds
         self._frame_seconds = frame_seconds
         self._clock = clock
         self._silent = 0
         self._steady_lead = 0.0
         """Frames that would be left to be heard at `STEADY_FACTOR`."""
         self._made = 0
+        self._count = 0
         self._began_at = 0.0
         self._first_at = 0.0
 
@@ -95,7 +100,8 @@ class BlockSizes:
     def next(self) -> int:
         """The size of the next block, which is begun now."""
         now = self._began_at = self._clock()
-        needed = self._speed.least_frames(self._frame_seconds, _MARGIN)
+        speed = self._speed if self._made else self._early
+        needed = speed.least_frames(self._frame_seconds, _MARGIN)
         least = max(FIRST_FRAMES, min(needed, _MOST_FIRST_FRAMES))
         if self._made == 0:
             return min(MOST_FRAMES, self._silent + int(least))
@@ -117,4 +123,6 @@ class BlockSizes:
         else:
             self._steady_lead += frames * (1.0 - STEADY_FACTOR)
         self._made += frames
-        self._speed.learn(now - self._began_at, frames + context)
+        self._count += 1
+        for speed in (self._early, self._speed) if self._count <= _EARLY_BLOCKS else (self._speed,):
+            speed.learn(now - self._began_at, frames + context)

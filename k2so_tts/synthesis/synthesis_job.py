@@ -31,7 +31,7 @@ from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.synthesis.synthesis_state import SynthesisOptions, SynthesisState
-from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
+from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, pause_of, trimmed
 from k2so_tts.text.boundaries import speakable
 from k2so_tts.text.scripts import script_runs
 from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
@@ -70,7 +70,7 @@ class SynthesisJob:
         self._recorded: list[Pcm] | None = None
         """What was made before any gain, while it may be kept in the phrase cache."""
         self._gain: float | None = None
-        """Makes the voice as loud as others; None before the engine has given the first sound."""
+        """Makes the voice that speaks as loud as others; None before the first sound."""
         self._limiter = Limiter(state.chunks.rate)
         self._work = (
             self._speak_all() if part is None else self._speak_text(part, after_pause=False)
@@ -235,6 +235,7 @@ class SynthesisJob:
                     pace.learn_beginning(timed)
                     return
                 at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
+                self._set_gain(voice)
                 self._add(segment, first_frame, block)
                 timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
         finally:
@@ -249,8 +250,9 @@ class SynthesisJob:
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""
         if self._pause:
-            silence = np.zeros(round(self._pause * self._state.chunks.rate), np.int16)
-            self._add_sound(silence)
+            frames = round(self._pause * self._state.chunks.rate)
+            is_silent = streams(self.loaded.engine)  # espeak is, between words
+            self._add_sound(np.zeros(frames, np.int16) if is_silent else pause_of(frames))
             self._pause = 0.0
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:
@@ -259,9 +261,14 @@ class SynthesisJob:
         for mark in block.marks:
             text_end = segment.start + mark.text_end
             chunks.mark(self._generation, first_frame + mark.frame, text_end)
-        if self._gain is None:
-            self._gain = self.loaded.gain_of(self._options.voice)
         self._add_sound(block.pcm)
+
+    def _set_gain(self, voice: str) -> None:
+        """Apply the gain of a voice from now on; it is known once the voice has made a sound."""
+        gain = self.loaded.gain_of(voice)
+        if self._gain not in (None, gain):
+            self._recorded = None  # a phrase is kept with one gain
+        self._gain = gain
 
     def _add_sound(self, pcm: Pcm) -> None:
         """Add sound before any gain: it is kept as it is, and heard as loud as it is to be."""

@@ -26,7 +26,7 @@ import pytest
 
 from k2so_tts.audio import Block, Pcm
 from k2so_tts.bench.texts import PARAGRAPH
-from k2so_tts.engines import NORMAL, Prosody, Voice, create_engine
+from k2so_tts.engines import NORMAL, Prosody, UnknownVoice, Voice, create_engine, match_voice
 from k2so_tts.engines.toolkit.loudness import integrated_loudness
 from k2so_tts.limiter import CEILING
 from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
@@ -52,6 +52,7 @@ class Tone:
         "full": 1.0,
         "silent": 0.0,
         "spiky": 0.03,
+        "russian": 0.4,
     }
     spike = 16_000
     """The samples that stick out of the voice `spiky`, one in a thousand."""
@@ -64,14 +65,16 @@ class Tone:
     def close(self) -> None: ...
 
     def voices(self) -> Sequence[Voice]:
-        return [Voice(name, "en") for name in self.peaks]
+        return [Voice(name, "ru" if name == "russian" else "en") for name in self.peaks]
 
     def find_voice(self, name: str) -> str:
-        return name
+        if (found := match_voice(self.voices(), name)) is None:
+            raise UnknownVoice(name)
+        return found
 
     def loudness(self, voice: str) -> float | None:
         """Known of a voice that has spoken, as with Piper."""
-        known = voice in self.spoken and voice in ("soft", "loud", "faint")
+        known = voice in self.spoken and voice in ("soft", "loud", "faint", "russian")
         return lufs(self.tone(voice)) if known else None
 
     def tone(self, voice: str) -> Pcm:
@@ -131,6 +134,18 @@ def test_what_is_amplified_never_clips() -> None:
     assert engine.gain_of("full") == 1.0
     assert np.abs(spoken(engine, "full", 1.0).astype(int)).max() == 32767
     assert np.abs(spoken(engine, "full", 2.0).astype(int)).max() <= CEILING * 32768 + 1
+
+
+def test_voices_within_a_text_are_equally_loud(tmp_path: Path) -> None:
+    """And what they say together is not kept as a phrase, which has one gain."""
+    engine = loaded(PhraseCache(directory=tmp_path))
+    pcm = spoken(engine, "soft", text="Several words. Несколько слов.")
+    assert isinstance(engine.engine, Tone)
+    assert engine.engine.spoken[-2:] == ["soft", "russian"]
+    for half in np.array_split(pcm, 2):
+        assert lufs(half) == pytest.approx(REFERENCE_LUFS, abs=0.3)
+    assert engine.phrases is not None
+    assert engine.phrases.kept()[0] == 0
 
 
 def test_a_phrase_said_again_is_as_loud_as_the_first_time(tmp_path: Path) -> None:

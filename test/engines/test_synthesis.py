@@ -488,8 +488,8 @@ READING = "One, and two. Three four five; six seven.\n\nEight (nine) ten eleven,
 
 
 def silences(pcm: Pcm) -> list[int]:
-    """The lengths of the silences in it."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[1], (np.abs(pcm) > 0).astype(int), [1]])))
+    """The lengths of the silences in it, but for the noise of a pause."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], (np.abs(pcm) > 30).astype(int), [1]])))
     return [int(end - start) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 

@@ -76,6 +76,20 @@ def test_say_takes_manner_and_standard_input(tmp_path: Path) -> None:
     assert np.abs(read_wav(path).astype(int)).max() < 0.7 * np.abs(plain.astype(int)).max()
 
 
+def test_say_speaks_a_text_as_a_person_would_read_it(tmp_path: Path) -> None:
+    path, lexicon = tmp_path / "out.wav", tmp_path / "lexicon.yaml"
+    lexicon.write_text("K-2SO: kay two\n")
+    options = ["--wav", str(path), "--lexicon", str(lexicon)]
+    assert run(*SAY, "**K-2SO**, 5 km.", *options).returncode == 0
+    assert np.array_equal(read_wav(path), whole("kay two, 5 kilometers."))
+    assert run(*SAY, "K-2SO, 5 km.", *options, "--text-filters", "").returncode == 0
+    assert np.array_equal(read_wav(path), whole("K-2SO, 5 km."))
+    lexicon.write_text("- K-2SO\n")
+    result = run(*SAY, "K-2SO", *options)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"k2so-tts: lexicon {lexicon}, line 1: ")
+
+
 def test_say_plays_on_a_device() -> None:
     result = run(*SAY, "One.", "--device", "null")
     assert result.returncode == 0, result.stderr

@@ -36,6 +36,8 @@ COMMA_MARKS = ",،፣၊՝、，､"
 CLOSING = "\"'”’»›)]}」』）】》〉"
 
 CONTEXT = 64
+_KNOWN_MARKS = frozenset(".!?")
+"""Those that sentencex judges, which knows of "Yahoo! is"."""
 _WIDE_MARKS = frozenset("。！？．｡；：、，､")
 """They end something without white space after them."""
 _OWN_MARKS = frozenset("؟۔।॥։።፧፨။។៕،؛፣፤፥፦၊՝")
@@ -226,7 +228,10 @@ def _strength_before_space(candidate: _Candidate, language: str) -> Strength | N
         return _strength_of_full_stop(candidate, language)
     if not following:
         return Strength.COMMA
-    is_end = _begins_sentence(candidate, language, _first_word(following))
+    if last in _KNOWN_MARKS:
+        is_end = _begins_sentence(candidate, language, _first_word(following))
+    else:
+        is_end = not following[0].islower()
     is_quoted = _QUOTES.intersection(candidate.tail)  # “Really?” he asked
     return strength if is_end and not is_quoted else Strength.COMMA
 

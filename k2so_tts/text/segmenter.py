@@ -109,9 +109,7 @@ class Segmenter:
     def _sentence_end(self, index: int) -> int:
         """Where the sentence ends that is `index` sentences after the one at hand."""
         while len(self._known) <= index:
-            end = next(self._ends, len(self._text))
-            if end == len(self._text) or end > self._at:
-                self._known.append(end)
+            self._known.append(next(self._ends, len(self._text)))
         return self._known[index]
 
     def _size_to(self, end: int) -> int:
@@ -190,7 +188,7 @@ def pause_after(text: str) -> float:
     blank = text[len(words) :]
     if blank.count("\n") > 1:
         return _PARAGRAPH_SECONDS
-    last = words.rstrip(CLOSING)[-1:] or words[-1:]
+    last = words.rstrip(CLOSING)[-1:]
     pause = next((pause for marks, pause in _PAUSES if last and last in marks), 0.0)
     return max(pause, _LINE_SECONDS) if "\n" in blank else pause
 
@@ -226,7 +224,7 @@ def _fitting(text: str, start: int, budget: float) -> int:
         size += weighted_length(char)
         if size > budget:
             return max(1, count)
-    return min(len(text) - start, int(budget) + 1)
+    return len(text) - start
 
 
 def _whole_character(text: str, start: int, end: int) -> int:

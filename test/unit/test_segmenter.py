@@ -218,7 +218,14 @@ def test_a_segment_has_240_letters_at_most(where: str) -> None:
         ("x" * 239 + "👨\u200d👩", 1000, "x" * 239),
         ("x" * 237 + "👨\u200d👩", 1000, "x" * 237),
         ("x" * 236 + "👨\u200d👩", 1000, "x" * 236),
+        ("x" * 239 + "☀\ufe0fx", 1000, "x" * 239),
+        ("One two three fours.", 16, "One two three fours."),
         ("\u0301" * 250, 1000, "\u0301" * 240),
+        ("語 aaa bbb ccc ddd.", 10, "語 aaa "),
+        ("Many twelve robo okay.", 17, "Many twelve "),
+        ("Many twelv robo okayy.", 17, "Many twelv robo "),
+        ("Ohhhh, robot is here now and waits.", 18, "Ohhhh, robot "),
+        ("Robotic, he is here now and waits.", 18, "Robotic, "),
         ("Robots  are  here  today.", 14, "Robots  "),
         ("A robot  is  certainly happy.", 14, "A robot  "),
         ("Twelve robots robotically", 16, "Twelve robots "),
@@ -226,6 +233,14 @@ def test_a_segment_has_240_letters_at_most(where: str) -> None:
 )
 def test_the_first_segment_is_what_fits(text: str, room: float, first: str) -> None:
     assert cut(text, "en", WORD, room)[0].text == first
+
+
+def test_a_clause_is_not_cut_between_words_but_where_it_is_longer_than_a_segment() -> None:
+    text = "The quick brown fox jumps over it. Next he sleeps."
+    assert cut(text, "en", CLAUSE, 14)[0] == Segment(0, text[:35], 0.4)
+    assert cut(text[:35], "en", CLAUSE, 14) == [Segment(0, text[:35], 0.4)]
+    assert cut("He sleeps here in the house.", "en", CLAUSE, 14)[0].text[-6:] == "house."
+    assert len(cut("word " * 60, "en", CLAUSE, 1000)[0].text) == 235
 
 
 def test_the_segmentations_are_the_values_of_the_parameter() -> None:
@@ -288,6 +303,8 @@ def test_an_ideograph_counts_as_three_letters(text: str, length: int) -> None:
         ("one; ", 0.25),
         ("this: ", 0.25),
         ("ah – ", 0.25),
+        ("ah - ", 0.25),
+        ("”", 0.0),
         ("One. ", 0.4),
         ("“One!” ", 0.4),
         ("一。", 0.4),
@@ -305,5 +322,7 @@ def test_a_pause_is_that_of_the_punctuation(text: str, pause: float) -> None:
 def test_without_the_splitter_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     require_splitter()
     monkeypatch.setitem(sys.modules, "sentencex", None)
-    with pytest.raises(MissingSplitter, match="pip install sentencex"):
+    with pytest.raises(
+        MissingSplitter, match=r"^sentences can't be told apart: .* 'pip install sentencex'$"
+    ):
         require_splitter()

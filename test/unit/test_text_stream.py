@@ -32,6 +32,7 @@ any_text = st.text(st.characters(codec=None), max_size=60)
 prose = st.text(st.sampled_from("abcé語 ,.;:!?…\n\t\"')。、3ABगส।-*🎉"), max_size=400)
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_clean_leaves_what_can_be_spoken(text: str) -> None:
     cleaned = clean(text)
@@ -99,6 +100,7 @@ def test_whole_words(text: str, end: int, heard: str) -> None:
     assert whole_words(text, end) == heard
 
 
+@settings(deadline=None)
 @given(prose, st.data())
 def test_whole_words_are_words_from_the_beginning(text: str, data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(text)))

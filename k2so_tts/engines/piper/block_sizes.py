@@ -30,6 +30,9 @@ STEADY_FACTOR = 0.8
 took this part of it to make them."""
 _MARGIN = 0.7
 """The part of the lead that the next block may take."""
+_MOST_FIRST_FRAMES = 48
+"""In the first block: a machine that needs larger ones collects what it needs in several."""
+_EARLY_BLOCKS = 3
 _REMEMBERED = 9
 
 
@@ -57,11 +60,11 @@ class Speed:
         """How many frames a block may have that is computed in so many seconds."""
         return seconds / max(self.seconds_per_frame, 1e-9) - self.context
 
-    def least_frames(self, frame_seconds: float) -> float:
-        """How many frames a block must have to be computed before another one like it is heard,
-        where a frame sounds for `frame_seconds`; infinity if none is long enough.
+    def least_frames(self, frame_seconds: float, margin: float = 1.0) -> float:
+        """How many frames a block must have for the next one like it to be computed within the part
+        `margin` of its sound, `frame_seconds` each; infinity if none is long enough.
         """
-        factor = self.seconds_per_frame / (_MARGIN * frame_seconds)
+        factor = self.seconds_per_frame / (margin * frame_seconds)
         return self.context * factor / (1.0 - factor) if factor < 1.0 else float("inf")
 
 
@@ -71,17 +74,21 @@ class BlockSizes:
     The first is small, so that it is heard early: as small as this machine can follow with others
     of that size. The next ones grow, as each is computed with context that is thrown away, but only
     so far that a block is ready before the ones before it are heard. `frame_seconds` is how long a
-    frame sounds.
+    frame sounds. `speeds` are that of the first blocks of texts and that of all: a busy machine
+    computes faster for the first few hundred milliseconds after a rest.
     """
 
-    def __init__(self, speed: Speed, frame_seconds: float, clock: Callable[[], float]) -> None:
-        self._speed = speed
+    def __init__(
+        self, speeds: tuple[Speed, Speed], frame_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        self._early, self._speed = speeds
         self._frame_seconds = frame_seconds
         self._clock = clock
         self._silent = 0
         self._steady_lead = 0.0
         """Frames that would be left to be heard at `STEADY_FACTOR`."""
         self._made = 0
+        self._count = 0
         self._began_at = 0.0
         self._first_at = 0.0
 
@@ -93,9 +100,13 @@ class BlockSizes:
     def next(self) -> int:
         """The size of the next block, which is begun now."""
         now = self._began_at = self._clock()
-        least = max(FIRST_FRAMES, self._speed.least_frames(self._frame_seconds))
+        speed = self._speed if self._made else self._early
+        needed = speed.least_frames(self._frame_seconds, _MARGIN)
+        least = max(FIRST_FRAMES, min(needed, _MOST_FIRST_FRAMES))
         if self._made == 0:
-            return min(MOST_FRAMES, self._silent + int(min(least, MOST_FRAMES)))
+            return min(MOST_FRAMES, self._silent + int(least))
+        if self._speed.least_frames(self._frame_seconds) > _MOST_FIRST_FRAMES:
+            least = MOST_FRAMES
         lead = (self._made - self._silent) * self._frame_seconds - (now - self._first_at)
         in_time = self._speed.frames_within(_MARGIN * lead)
         steady = self._steady_lead / STEADY_FACTOR
@@ -112,4 +123,6 @@ class BlockSizes:
         else:
             self._steady_lead += frames * (1.0 - STEADY_FACTOR)
         self._made += frames
-        self._speed.learn(now - self._began_at, frames + context)
+        self._count += 1
+        for speed in (self._early, self._speed) if self._count <= _EARLY_BLOCKS else (self._speed,):
+            speed.learn(now - self._began_at, frames + context)

@@ -119,7 +119,7 @@ class WholeVoice:
 
     def block_sizes(self, sample_rate: int, clock: Callable[[], float]) -> BlockSizes:
         """Never asked."""
-        return BlockSizes(Speed(0.0), 1.0 / sample_rate, clock)
+        return BlockSizes((Speed(0.0), Speed(0.0)), 1.0 / sample_rate, clock)
 
     def speak(self, ids: list[int], speaker: int, scales: Scales, _: BlockSizes) -> Spoken:
         """See `StreamedVoice.speak`."""
@@ -142,11 +142,12 @@ class StreamedVoice:
         self._decoder = open_session(directory / DECODER, threads)
         self._random = np.random.default_rng()
         context = sum(self.layout.decoder_field) + _FLOW_COST * sum(self.layout.flow_field)
-        self._speed = Speed(context / (1.0 + _FLOW_COST))
+        context /= 1.0 + _FLOW_COST
+        self._speeds = Speed(context), Speed(context)
 
     def block_sizes(self, sample_rate: int, clock: Callable[[], float]) -> BlockSizes:
         """What decides on the sizes of the blocks of one text."""
-        return BlockSizes(self._speed, self.layout.frame_samples / sample_rate, clock)
+        return BlockSizes(self._speeds, self.layout.frame_samples / sample_rate, clock)
 
     def speak(self, ids: list[int], speaker: int, scales: Scales, sizes: BlockSizes) -> Spoken:
         """Run the text encoder over all of a text; the blocks are computed as they are taken."""

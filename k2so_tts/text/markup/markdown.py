@@ -187,11 +187,13 @@ def _close_emphasis(match: Match, state: MarkupState) -> Pieces | None:
 
 
 _MARK = r"[~`\\]|\*(?=\S)|(?<=\S)\*|_(?![^\W_])|(?<![^\W_])_"
+_WORD = r"[[\p{L}\p{N}*]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]"
+"""What emphasis does not begin after: letters of scripts with spaces between words."""
 EMPHASIS = [
     rule(_MARK, r"(?<=\S)(\*{1,3}|_{1,3}(?![\p{L}\p{N}])|~~)", _close_emphasis, 1),
     rule(
         _MARK,
-        r"(?<![\p{L}\p{N}*])(\*{1,3})(?=[\p{L}\"'“‘«(\[$€£`_~]|(?<=\*\*)\p{N})",
+        rf"(?V1)(?<!{_WORD})(\*{{1,3}})(?=[\p{{L}}\"'“‘«(\[$€£`_~「『《（]|(?<=\*\*)\p{{N}})",
         _open_emphasis,
         1,
     ),

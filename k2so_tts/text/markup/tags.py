@@ -63,7 +63,9 @@ def _break(match: Match, state: MarkupState) -> Pieces:
         seconds = _STRENGTHS.get(strength[1], _STRONG_SECONDS)
     if seconds < _WEAK_SECONDS or not state.last or state.last in ENDS:
         return (" ",) if match[0].endswith(" ") else ()
-    return (("," if seconds < _STRONG_SECONDS else ".") + " ",)
+    is_apart = match.string[max(0, match.start() - 1) : match.start()].isspace()
+    strong = "…" if is_apart else "."  # espeak reads out a point between spaces
+    return (("," if seconds < _STRONG_SECONDS else strong) + " ",)
 
 
 def _say_as(match: Match, _: MarkupState) -> Pieces:

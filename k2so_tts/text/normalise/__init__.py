@@ -44,5 +44,5 @@ def normalise_rules(language: str) -> list[Rule[NormaliseState]]:
         *money_rules(words),
         *unit_rules(words),
         *number_rules(words),
-        *(roman_rules() if language == "en" else []),
+        *roman_rules(language),
     ]

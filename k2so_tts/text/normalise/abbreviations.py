@@ -73,11 +73,30 @@ def _expand_before_name(match: Match, state: NormaliseState) -> Pieces:
     return (state.words.before_name[match[1]],)
 
 
-def roman_rules() -> list[Rule[NormaliseState]]:
-    """Rules for rulers (`Henry VIII`) and for what is numbered (`World War II`), in English."""
+def roman_rules(language: str) -> list[Rule[NormaliseState]]:
+    """Rules for rulers (`Henry VIII`) and what is numbered (`World War II`): English in full; in
+    French and Spanish, where the number itself is said, after any word.
+    """
+    if language in {"fr", "es"}:
+        pattern = r"(?<=\p{L}\p{Ll}+ )([IVX]{2,6})(?![\p{L}\p{N}'’])"
+        rules = [rule(r"(?<!\w)[IVX]{2}", pattern, _cardinal, 1)]
+        if language == "fr":
+            pattern = r"(?<![\p{L}\p{N}])([IVX]{1,6})(?=(?:e|ème) siècle)"
+            rules.append(rule(r"(?<!\w)[IVX]{1,6}[eè]", pattern, _cardinal, 12))
+        return rules
+    if language != "en":
+        return []
     named = rf"(?<![\p{{L}}\p{{N}}])({_REGNAL}|{_NUMBERED})"
     pattern = rf"{named} ([IVX]{{1,6}})(?![\p{{L}}\p{{N}}'’])"
     return [rule(rf"(?<!\w)(?:{_REGNAL}|{_NUMBERED})", pattern, _roman, 2)]
+
+
+def _cardinal(match: Match, state: NormaliseState) -> Pieces | None:
+    """The number as such: in Spanish, which has ordinals up to ten, a greater one."""
+    number = _roman_value(match[1])
+    if number is None or (state.language == "es" and number <= 10):
+        return None
+    return (str(number),)
 
 
 def _roman(match: Match, _: NormaliseState) -> Pieces | None:

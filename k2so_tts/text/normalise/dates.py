@@ -24,12 +24,12 @@ from k2so_tts.text.normalise.state import (
     NO_WORD_BEFORE,
     NormaliseState,
     english_ordinal,
+    one_of,
     rule,
 )
 from k2so_tts.text.rewriter import Match, Pieces, Rule
-from k2so_tts.text.words import Words
+from k2so_tts.text.words import Words, words_of
 
-_SHORT_MONTHS = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec"
 _SECONDS = r"(?::[0-5]\d(?:\.\d{1,6})?)?Z?"
 _AMERICAN = {"en", "en-us"}
 
@@ -61,14 +61,17 @@ def date_rules(language: str) -> list[Rule[NormaliseState]]:
     if language == "fr":
         pattern = rf"{NO_WORD_BEFORE}([01]?\d|2[0-3])[ \u00a0]?h[ \u00a0]?([0-5]\d)(?![\d\p{{L}}])"
         rules.append(rule(DIGIT, pattern, _clock, 1))
+    short = one_of([*words_of(language).short_months])
     if language == "en":
-        pattern = rf"(?<![\p{{L}}\p{{N}}])({_SHORT_MONTHS})\b\.?(?= \d{{1,4}}(?:st|nd|rd|th)?\b)"
-        rules.append(rule(rf"(?<!\w)(?:{_SHORT_MONTHS})\b", pattern, _month, 2))
+        pattern = rf"(?<![\p{{L}}\p{{N}}])({short})\b\.?(?= \d{{1,4}}(?:st|nd|rd|th)?\b)"
+    else:
+        pattern = rf"(?<=\d\.? (?:de )?)({short})\b\.?(?= (?:de )?\d{{4}}\b)"
+    rules.append(rule(rf"(?<!\w)(?:{short})\b", pattern, _month, 8))
     return rules
 
 
 def _month(match: Match, state: NormaliseState) -> Pieces:
-    return (next(month for month in state.words.months if month.startswith(match[1][:3])),)
+    return (state.words.months[state.words.short_months[match[1]] - 1],)
 
 
 def _iso_date(match: Match, state: NormaliseState) -> Pieces | None:
@@ -117,7 +120,9 @@ def _english_year(year: int) -> str:
 
 
 def _clock(match: Match, state: NormaliseState) -> Pieces | None:
-    """A time of day, without its seconds."""
+    """A time of day."""
+    if match[0].count(":") > 1:
+        return None  # a duration, or a time to the second
     hour, minute = int(match[1]), int(match[2])
     follows = match.string[match.end() : match.end() + 3].strip().lower()
     is_half_day = follows[:1] in {"a", "p"} and follows[1:2] in {"m", "."}

@@ -42,6 +42,9 @@ _VULGAR = {
     "⅛": (1, 8),
 }
 
+_LONGEST_VERSION = 12
+"""Characters before a version in which its name is looked for."""
+
 
 def phone_rules() -> list[Rule[NormaliseState]]:
     """Rules for telephone numbers: read digit by digit, in the groups they are written in."""
@@ -127,8 +130,10 @@ def _mixed(whole: str, fraction: tuple[int, int], words: Words) -> Pieces | None
 
 def _version(match: Match, state: NormaliseState) -> Pieces:
     words = state.words
+    before = match.string[max(0, match.start() - _LONGEST_VERSION) : match.start()].rstrip()
+    is_named = before.casefold().endswith(words.version.casefold())
     spoken = f" {words.point} ".join((match[2] or match[3]).split("."))
-    return (f"{words.version} {spoken}" if match[1] else spoken,)
+    return (f"{words.version} {spoken}" if match[1] and not is_named else spoken,)
 
 
 def _range(match: Match, state: NormaliseState) -> Pieces | None:

@@ -55,6 +55,8 @@ class Words:
     clock_early: str = ""
     """Before the tenth minute."""
     months: tuple[str, ...] = ()
+    short_months: dict[str, int] = field(default_factory=dict)
+    """Abbreviated, without a point: the number of the month."""
     date: str = ""
     """With the fields `day`, `month`, `year`."""
     first_day: str = "1"

@@ -30,8 +30,8 @@ from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 from k2so_tts.synthesis.trim import trimmed
 
 TEXT = (
-    "The robot waits at the door, until somebody comes to open it. Did you see Dr. Green? "
-    "It costs $12.50! I have looked in every room."
+    "The robot waits at the door, until somebody comes to open it. Did you see the old man? "
+    "He left! I have looked in every room."
 )
 VOLUME = 0.5
 """With the gain of the voice it is below 1, so that nothing is limited."""

@@ -6,6 +6,7 @@ PYTHON ?= python3
 
 venv    := .venv/$(ROS_DISTRO)
 neural  := .venv/$(ROS_DISTRO)-neural
+judges  := .venv/$(ROS_DISTRO)-judges
 build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
@@ -21,7 +22,7 @@ export ROS_DISTRO PYTHON TEXT ENGINE
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
 .PHONY: help setup setup-test build test test-unit test-colcon test-faults demo compare bench bench-check soak \
-    soak-check piper neural test-neural bench-neural lint docs audit clean
+    soak-check piper neural test-neural bench-neural bench-voices lint docs audit clean
 .DEFAULT_GOAL := build
 
 help: ## list the targets
@@ -81,6 +82,11 @@ bench-neural: neural $(venv)/.test $(venv)/.plot ## the set-up, then measure the
 	@mkdir -p $(log)
 	@export K2SO_NEURAL=1 && . ./env.sh && $(run) benchmarks/neural_engines.py --json $(log)/neural.json
 	@. ./env.sh && $(run) benchmarks/neural_engines.py --read $(log)/neural.json --plot $(log)/neural.png >/dev/null
+
+bench-voices: build .venv/.debian-judges $(judges)/.judges $(venv)/.test ## the set-up, then judge the natural voice beside other tools (1 GB)
+	@mkdir -p $(log)
+	@. ./env.sh && PYTHONPATH="$$PYTHONPATH:$$(echo "$(CURDIR)/$(judges)"/lib/python3.*/site-packages)" \
+	    exec python benchmarks/voice_quality.py --json $(log)/voices.json $(BENCH_ARGS)
 
 lint: $(venv)/.test ## ruff, mypy, codespell, licence headers
 	@$(venv)/bin/ruff check
@@ -149,6 +155,20 @@ $(neural)/.python: $(venv)/.python
 
 $(neural)/.neural: requirements/neural.txt $(neural)/.python
 	@tools/step "set-up of neural engines 2/2: Python packages" $(log)/neural.log tools/pip_install $(neural) $<
+	@touch $@
+
+.venv/.debian-judges: tools/debian_packages | .venv/.debian
+	@tools/debian_packages "set-up of judges 1/3: Debian packages" log/debian-judges.log judges
+	@mkdir -p $(@D) && touch $@
+
+# On top of the other environment, as the neural engines.
+$(judges)/.python: $(venv)/.python | .venv/.debian-judges
+	@rm -rf $(judges)
+	@tools/step "set-up of judges 2/3: Python environment" $(log)/judges-venv.log $(PYTHON) -m venv $(judges)
+	@touch $@
+
+$(judges)/.judges: requirements/judges.txt $(judges)/.python
+	@tools/step "set-up of judges 3/3: Python packages" $(log)/judges.log tools/pip_install $(judges) $<
 	@touch $@
 
 .venv/audit/.audit: requirements/audit.txt | .venv/.debian

@@ -50,9 +50,13 @@ setup(
         (f"share/{package}/launch", glob("launch/*.launch.*")),
         (f"share/{package}/config", glob("config/*")),
     ],
-    install_requires=["numpy", "rich", "sentencex", "sounddevice", "soxr"],
+    install_requires=["numpy", "pyyaml", "regex", "rich", "sentencex", "sounddevice", "soxr"],
     # colcon test runs pytest where an extra of this name asks for it
-    extras_require={"plot": ["matplotlib"], "test": ["hypothesis", "pytest", "pytest-timeout"]},
+    extras_require={
+        "emoji": ["emoji"],
+        "plot": ["matplotlib"],
+        "test": ["hypothesis", "pytest", "pytest-timeout"],
+    },
     entry_points={
         "console_scripts": [
             "speak_server = k2so_tts.ros.main:speak_server",

@@ -39,7 +39,7 @@ SENTENCES = (
     "You should drink more water on a hot summer day.",
     "A small bird has built its nest under our roof.",
     "The train to the city leaves from the other side.",
-    "They painted the wall green because she likes the colour.",
+    "They painted the wall green because she likes it best.",
     "I am sorry, but I did not understand what you said.",
     "Hold the rope with both hands and do not let it go.",
     "The meeting was moved to the large hall on the ground floor.",

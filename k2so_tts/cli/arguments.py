@@ -35,6 +35,7 @@ from k2so_tts.text.stream import clean
 
 if TYPE_CHECKING:
     from k2so_tts.synthesis.engine_supervisor import EngineSpec
+    from k2so_tts.text.speakable import SpeakableSettings
 
 RATES = (0.25, 4.0)
 """Speaking rates that are allowed, as multiples of the normal one."""
@@ -85,6 +86,32 @@ def add_cut_at(parser: ArgumentParser) -> None:
 
     parser.add_argument(
         "--cut-at", default=WORD, choices=SEGMENTATIONS, help="as the parameter cut_at"
+    )
+
+
+def add_rewriting(parser: ArgumentParser) -> None:
+    """Add an option for each of `speakable.SETTINGS`; `rewriting` reads them."""
+    from k2so_tts.text.speakable import SETTINGS
+
+    for setting in SETTINGS:
+        parser.add_argument(
+            f"--{setting.name.replace('_', '-')}",
+            default=setting.default,
+            choices=setting.choices or None,
+            help=f"as the parameter {setting.name}",
+        )
+
+
+def rewriting(options: Namespace) -> SpeakableSettings:
+    """How a text is rewritten, from the options of `add_rewriting`.
+
+    Raises:
+        SettingError: a value is invalid, or the lexicon is.
+    """
+    from k2so_tts.text.speakable import SETTINGS, speakable_settings
+
+    return speakable_settings(
+        {setting.name: getattr(options, setting.name) for setting in SETTINGS}
     )
 
 

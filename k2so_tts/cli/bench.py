@@ -226,7 +226,7 @@ def _measure_in_turns(
 
     with _progress("goals over ROS, and a bare pipe", rounds) as on_round:
         found = side_by_side(client, settings, rounds, seed, cut=cut, on_round=on_round)
-    results.ratios = ratios(found.first_frames)
+    results.ratios = ratios(found.first_frames, results.facts["engine"])
     short, long = (f"{len(text.split())} words" for text in (SHORT, LONG))
     for name, goals in (
         (f"{short}, over ROS", found.short),

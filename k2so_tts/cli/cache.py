@@ -65,6 +65,7 @@ def _add_warm_arguments(parser: ArgumentParser) -> None:
     arguments.add_voice(parser)
     arguments.add_rate(parser)
     arguments.add_cut_at(parser)
+    arguments.add_rewriting(parser)
     parser.add_argument(
         "--mib", type=int, default=MIB, help=f"as the parameter phrase_cache_mib (default {MIB})"
     )
@@ -75,7 +76,7 @@ def _warm(options: Namespace) -> None:
     if options.mib < 1:
         raise SettingError(f"--mib is {options.mib}; allowed: 1 or more")
     spec = arguments.engine_spec(options)
-    texts = list(_phrases(options.file))
+    texts, rewriting = list(_phrases(options.file)), arguments.rewriting(options)
     phrases = PhraseCache(options.mib)
     engine = spec.make()
     if streams(engine):
@@ -85,7 +86,8 @@ def _warm(options: Namespace) -> None:
     with closing(engine):
         loaded = load(spec, engine, phrases)
         voice = engine.find_voice(options.voice or engine.default_voice)
-        manner = SynthesisOptions(voice, Prosody(options.rate), segmentation=options.cut_at)
+        prosody = Prosody(options.rate)
+        manner = SynthesisOptions(voice, prosody, segmentation=options.cut_at, rewriting=rewriting)
         for number, text in enumerate(texts, 1):
             frames = sum(len(pcm) for pcm in stream_pcm(Synthesis(loaded, text, manner)))
             if phrases.fault is not None:

@@ -181,6 +181,7 @@ def _interfaces() -> str:
 CHECKS = (
     Check("numpy", partial(_python_package, "numpy"), ("numpy",)),
     Check("soxr", partial(_python_package, "soxr"), ("soxr",)),
+    Check("regex", partial(_python_package, "regex"), ("regex",)),
     Check("rich", partial(_python_package, "rich"), ("rich",)),
     Check("sentencex", partial(_python_package, "sentencex"), ("sentencex",), required=False),
     Check("sounddevice", _sounddevice, ("sounddevice",)),

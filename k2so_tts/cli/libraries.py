@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-PYTHON_PACKAGES = ("numpy", "soxr", "sounddevice", "rich", "sentencex", "matplotlib")
+PYTHON_PACKAGES = ("numpy", "soxr", "sounddevice", "rich", "sentencex", "regex", "matplotlib")
 """Those that `pip install` installs under the name they are imported by."""
 ROS_PACKAGES = (
     "action_msgs",

@@ -42,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     arguments.add_engine_options(parser)
     arguments.add_voice(parser)
     arguments.add_cut_at(parser)
+    arguments.add_rewriting(parser)
     arguments.add_device(parser)
     arguments.add_rate(parser)
     arguments.add_volume(parser)
@@ -52,13 +53,13 @@ def run(options: Namespace) -> int:
 
     Raises:
         EngineError: the engine failed.
-        SettingError: an option of the engine is invalid.
+        SettingError: an option of the engine, or the lexicon, is invalid.
         DeviceError: there is no such device, or it was lost.
         LibraryMissingError: PortAudio is missing.
         ResamplerMissing: soxr is missing.
         OSError: the WAV file cannot be written.
     """
-    text = arguments.read_text(options)
+    text, rewriting = arguments.read_text(options), arguments.rewriting(options)
     if not options.wav:
         require_soxr()
     if not options.wav and not options.device.startswith(("null", "wav:")):
@@ -67,8 +68,9 @@ def run(options: Namespace) -> int:
     with closing(spec.make()) as engine:
         loaded = load(spec, engine)
         voice = engine.find_voice(options.voice or engine.default_voice)
+        prosody = Prosody(options.rate)
         manner = SynthesisOptions(
-            voice, Prosody(options.rate), options.volume, segmentation=options.cut_at
+            voice, prosody, options.volume, options.cut_at, rewriting=rewriting
         )
         chunks = stream_pcm(Synthesis(loaded, text, manner))
         if options.wav:

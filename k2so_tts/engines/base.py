@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from k2so_tts.settings import Setting, SettingError
+from k2so_tts.text.languages import best_language
 
 if TYPE_CHECKING:
     from k2so_tts.audio import Block
@@ -190,18 +191,11 @@ def engine_class(name: str) -> Any:
 
 
 def match_voice(voices: Sequence[Voice], name: str) -> str | None:
-    """The voice whose name is `name`, else the first whose language is, or begins with, `name`."""
-    wanted = name.lower().replace("_", "-")
-    for voice in voices:
-        if voice.name == name:
-            return voice.name
-    for voice in voices:
-        if voice.language == wanted:
-            return voice.name
-    for voice in voices:
-        if voice.language.startswith(wanted + "-"):
-            return voice.name
-    return None
+    """The voice whose name is `name`, else the best one for it as a language (`best_language`)."""
+    if any(voice.name == name for voice in voices):
+        return name
+    best = best_language(name, [voice.language for voice in voices])
+    return None if best is None else voices[best].name
 
 
 NORMAL = Prosody()

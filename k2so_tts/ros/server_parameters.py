@@ -22,7 +22,9 @@ from k2so_tts.engines import AUTO
 from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT
 from k2so_tts.settings import Setting
 from k2so_tts.synthesis.phrase_cache import MIB
+from k2so_tts.text import speakable
 from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
+from k2so_tts.text.stream import FLUSH_SECONDS
 
 RATE = (0.25, 4.0)
 """The lowest and highest speed, of a goal and of the parameter."""
@@ -53,6 +55,13 @@ PARAMETERS = (
         "voice_aliases",
         "",
         "Names that goals may use as their language: 'alias=voice, alias=voice'.",
+        live=True,
+    ),
+    Setting(
+        "script_voices",
+        True,
+        "Speak what is written in another script than that of the voice's language with a voice of "
+        "the engine that can read it.",
         live=True,
     ),
     Setting("rate", 1.0, "Speed, multiplied with the goal's.", *RATE, live=True),
@@ -99,6 +108,7 @@ PARAMETERS = (
         choices=SEGMENTATIONS,
         live=True,
     ),
+    *speakable.SETTINGS,
     Setting(
         "phrase_cache_mib",
         MIB,
@@ -148,6 +158,15 @@ PARAMETERS = (
         "Seconds without a piece after which a streamed text ends.",
         0.5,
         600.0,
+    ),
+    Setting(
+        "flush_after",
+        FLUSH_SECONDS,
+        "Seconds without a piece after which a clause of a streamed text that ends with a "
+        "punctuation mark is spoken, although what follows may show that it goes on.",
+        0.01,
+        600.0,
+        live=True,
     ),
     Setting(
         "warn_real_time_factor",

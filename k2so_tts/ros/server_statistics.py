@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from k2so_tts.metrics import SynthesisStats
@@ -31,6 +31,8 @@ class ServerStatistics:
     def __init__(self) -> None:
         self.spoken_by = ""
         """The engine that spoke last; empty: none has."""
+        self.warnings: tuple[str, ...] = ()
+        """What of the last utterance the engine had no voice for."""
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._last: SynthesisStats | None = None
         self._latency = RollingMetric("perceived_latency_ms", 1000)
@@ -45,6 +47,16 @@ class ServerStatistics:
     def count(self, outcome: Outcome) -> None:
         """Count a goal, or a streamed text, that has ended."""
         self._outcomes[outcome] += 1
+
+    def note_speaker(self, engine: str, unreadable: Collection[str]) -> None:
+        """An engine has spoken; it had no voice for parts in these languages (BCP 47)."""
+        self.spoken_by = engine
+        languages = ", ".join(sorted(unreadable))
+        self.warnings = (
+            (f"a part of the last text seems to be in {languages}: {engine} has no voice for it",)
+            if languages
+            else ()
+        )
 
     def add(self, stats: SynthesisStats) -> None:
         """Take in what was measured of an utterance that was spoken to its end."""
@@ -65,12 +77,13 @@ class ServerStatistics:
         return values
 
     def assess(self, report: StatusReport, settings: Mapping[str, Any]) -> None:
-        """Add a complaint if the last utterance was heard late or made slowly.
+        """Add a complaint if the last utterance was heard late, made slowly, or not readable.
 
         Args:
             report: what it is added to.
             settings: the values of the node's parameters, with the limits.
         """
+        report.warnings += self.warnings
         if self._latency.last is not None:
             remedy = self._remedy(self._latency.last, streaming=settings["streaming"])
             report.assess_latency(self._latency.last, settings, remedy)

@@ -54,6 +54,7 @@ from k2so_tts.ros.utterance import Utterance
 from k2so_tts.ros.voice_selection import VoiceSelector, engine_parameters
 from k2so_tts.settings import brief
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
+from k2so_tts.text import speakable
 from k2so_tts.text.stream import TextStream, clean
 
 _JOIN_SECONDS = 2.0
@@ -105,7 +106,7 @@ class SpeakServer(Node):
         self._syntheses: set[Synthesis] = set()
         self._faults: dict[str, str] = {}
         self._logged_warnings: set[str] = set()
-        """Those of the engine."""
+        """Those of the engine, and of texts that it could not read."""
         self._unheard: dict[int, AudioStamped] = {}
         """The chunks of the current utterance that were sent and are not heard yet, by stamp."""
         self._frame_id = self.get_fully_qualified_name()
@@ -230,7 +231,7 @@ class SpeakServer(Node):
 
     def _open_stream(self) -> TextStream:
         """A new streamed text, in the queue, or cancelled if it is refused."""
-        stream = TextStream(self._settings["stream_timeout"])
+        stream = TextStream(self._settings["stream_timeout"], self._settings["flush_after"])
         try:
             self._check_capacity()
         except GoalRefused as refusal:
@@ -280,6 +281,7 @@ class SpeakServer(Node):
             chunk_frames=self._settings["chunk_frames"],
             streaming=self._settings["streaming"],
             fail_over=partial(self._voices.fail_over, utterance.language, utterance.options),
+            find_reader=partial(self._voices.reader, utterance.options),
             on_change=self._queue_thread.wake,
         )
         self._syntheses = {other for other in self._syntheses if not other.join(0.0)} | {synthesis}
@@ -318,7 +320,7 @@ class SpeakServer(Node):
         statistics.count(outcome)
         if synthesis is None or not utterance.sent:
             return
-        statistics.spoken_by = synthesis.engine.name
+        statistics.note_speaker(synthesis.engine.name, synthesis.unreadable)
         if outcome is Outcome.SUCCEEDED:
             self._voices.supervisor.spoke(synthesis.engine)
             statistics.add(utterance.spoken())
@@ -350,7 +352,7 @@ class SpeakServer(Node):
     # Parameters and diagnostics
 
     def _log_warnings(self, warnings: Iterable[str]) -> None:
-        """Log what limits the engine, each once."""
+        """Log what limits the engine, or what it could not read, each once."""
         for warning in warnings:
             if warning not in self._logged_warnings:
                 self._logged_warnings.add(warning)
@@ -358,7 +360,8 @@ class SpeakServer(Node):
 
     def _on_parameters(self, changes: Mapping[str, Any]) -> None:
         settings = {**self._settings.values, **changes}
-        self._voices.configure(settings)
+        rewriting = any(setting.name in changes for setting in speakable.SETTINGS)
+        self._voices.configure(settings, rewriting=rewriting)
         queue_settings = _queue_settings(settings)
         self._queue_thread.post(lambda queue: setattr(queue, "settings", queue_settings))
 
@@ -371,7 +374,7 @@ class SpeakServer(Node):
         report.values.update(self._statistics.values())
         report.errors += list(self._faults.values())
         self._voices.assess(report)
-        self._log_warnings(self._voices.supervisor.warnings)
+        self._log_warnings([*self._voices.supervisor.warnings, *self._statistics.warnings])
         self._statistics.assess(report, self._settings.values)
         if self._player_clock is not None:
             report.values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6

@@ -45,6 +45,11 @@ from k2so_tts.synthesis.engine_supervisor import LOADING, EngineSpec, EngineSupe
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.phrase_cache import PhraseCache
 from k2so_tts.synthesis.synthesis import SynthesisOptions
+from k2so_tts.text.languages import best_language
+from k2so_tts.text.speakable import prepare, speakable_settings
+
+UNSPECIFIED = "en"
+"""The default of `language` in a goal: clients send it without asking for English."""
 
 
 class _Voices(NamedTuple):
@@ -60,16 +65,22 @@ class _Voices(NamedTuple):
     substitute: Engine | None
 
     def find(self, language: str) -> str:
-        """The voice for a goal's language: an alias, else the configured voice if it speaks that
-        language, else what the engine finds. Raises `UnknownVoice`.
+        """The voice for a goal's language: an alias, else the configured voice if none is asked for
+        or it speaks that language, else what the engine finds. Raises `UnknownVoice`.
         """
         if language in self.aliases:
             return self.aliases[language]
-        wanted = language.lower().replace("_", "-")
-        default_language = self.default.partition("+")[0].lower().replace("_", "-")
-        if not wanted or f"{default_language}-".startswith(f"{wanted}-"):
+        if language in ("", UNSPECIFIED):
             return self.default
-        return _find_voice(self.engine, self.substitute, language)
+        found = _find_voice(self.engine, self.substitute, language)
+        known = [self._language_of(voice) for voice in (self.default, found) if voice]
+        return self.default if best_language(language, known) == 0 and self.default else found
+
+    def _language_of(self, voice: str) -> str:
+        """The language of a voice of the engine; as good as the voice's name tells it."""
+        base = voice.partition("+")[0]
+        known = (each.language for each in self.engine.voices() if each.name in (voice, base))
+        return next(known, base.lower().replace("_", "-"))
 
 
 class VoiceSelector:
@@ -100,6 +111,7 @@ class VoiceSelector:
         self._resolving = threading.Lock()
         self._voices: _Voices | None = None
         """None until the engine is loaded."""
+        self._rewriting = speakable_settings(settings)
         self.configure(settings)
         cache_mib = settings["phrase_cache_mib"]
         self._phrases = PhraseCache(cache_mib) if cache_mib else None
@@ -116,18 +128,21 @@ class VoiceSelector:
         """Close the engines."""
         self.supervisor.close()
 
-    def configure(self, settings: Mapping[str, Any]) -> None:
-        """Apply voice, voice_aliases, rate, pitch, volume and cut_at to goals accepted from now on.
+    def configure(self, settings: Mapping[str, Any], *, rewriting: bool = False) -> None:
+        """Apply the parameters of voice and prosody, and cut_at, to goals accepted from now on.
 
-        Voices are looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
+        With `rewriting` those of `speakable.SETTINGS`, too: the lexicon is read again. Voices are
+        looked up once the engine is loaded. Raises `SettingError`; then nothing changes.
         """
-        names = ("voice", "voice_aliases", "rate", "pitch", "volume", "cut_at")
+        new_rewriting = speakable_settings(settings) if rewriting else self._rewriting
+        names = ("voice", "voice_aliases", "script_voices", "rate", "pitch", "volume", "cut_at")
         new = {name: settings[name] for name in names}
         _parse_aliases(new["voice_aliases"])
         with self._resolving:
             if self._voices is not None:
                 self._voices = _resolve(self._voices.engine, self._voices.substitute, new)
             self._settings = new
+            self._rewriting = new_rewriting
 
     def voice_for(self, language: str) -> str:
         """The engine's voice for a goal's language. Raises `UnknownVoice`.
@@ -149,7 +164,14 @@ class VoiceSelector:
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
         volume *= self._settings["volume"]
         prosody = Prosody(rate, self._settings["pitch"])
-        return SynthesisOptions(self.voice_for(language), prosody, volume, self._settings["cut_at"])
+        return SynthesisOptions(
+            self.voice_for(language),
+            prosody,
+            volume,
+            self._settings["cut_at"],
+            self._settings["script_voices"],
+            self._rewriting,
+        )
 
     def begin(
         self, language: str, options: SynthesisOptions
@@ -165,6 +187,18 @@ class VoiceSelector:
         """As `begin`, for a goal in which `failed` has failed; None: no engine goes on with it."""
         engine = self.supervisor.fail_over(failed, error)
         return None if engine is None else (engine, self._options_for(engine, language, options))
+
+    def reader(
+        self, options: SynthesisOptions, language: str
+    ) -> tuple[LoadedEngine, SynthesisOptions] | None:
+        """The fallback, and how it is to speak, for a part of a goal in a `language` (BCP 47) for
+        which the engine has no voice; None if it has none either.
+        """
+        fallback = self.supervisor.begin(prefer_fallback=True)
+        if fallback.name != self.supervisor.fallback_name or fallback.is_loading:
+            return None
+        voice = fallback.voice_in(language, "")
+        return None if voice is None else (fallback, replace(options, voice=voice))
 
     def values(self) -> dict[str, object]:
         """The engine's values in the diagnostics, by key."""
@@ -237,9 +271,10 @@ class VoiceSelector:
     def _fallback_voice(self, engine: Engine, language: str) -> str:
         """The fallback's voice for a goal: one of that name or language if it has one."""
         aliases = _parse_aliases(self._settings["voice_aliases"])
-        wanted = aliases.get(language, language) or self._settings["voice"]
-        tag = re.split(r"[-_+]", wanted)[0]  # de_DE-thorsten-medium
-        for name in filter(None, (wanted, tag)):
+        asked = "" if language == UNSPECIFIED else language
+        wanted = aliases.get(language, asked) or self._settings["voice"]
+        parts = (re.split(separators, wanted)[0] for separators in (r"[-+]", r"[-_+]"))
+        for name in filter(None, (wanted, *parts)):  # de_DE-thorsten-medium, de_DE, de
             with contextlib.suppress(UnknownVoice):
                 return engine.find_voice(name)
         return engine.default_voice
@@ -248,6 +283,9 @@ class VoiceSelector:
         """Look up the configured voices. Raises `SettingError` if the engine lacks one."""
         with self._resolving:
             self._voices = _resolve(engine, fallback if self._is_auto else None, self._settings)
+            voice = self._voices.default
+        languages = (other.language for other in engine.voices() if other.name == voice)
+        prepare(next(languages, voice), self._rewriting)
 
 
 def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:

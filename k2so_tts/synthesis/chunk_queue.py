@@ -114,11 +114,17 @@ class ChunkQueue:
         with self._changed:
             return tuple(self._marks)
 
-    def text_end(self, frames: int) -> int:
-        """How many characters are spoken in the first `frames` frames."""
+    def text_progress(self, frames: int) -> tuple[int, int, float]:
+        """How many characters are spoken in the first `frames` frames, how many will be at the next
+        mark, and how much of the sound between these marks is in those frames (0.0 to 1.0).
+        """
         with self._changed:
             index = bisect_right(self._marks, frames, key=lambda mark: mark[0])
-            return self._marks[index - 1][1] if index else 0
+            before = self._marks[index - 1] if index else (0, 0)
+            if index == len(self._marks):
+                return before[1], before[1], 0.0
+            after = self._marks[index]
+            return before[1], after[1], (frames - before[0]) / (after[0] - before[0])
 
     def cancel(self) -> None:
         """Release the producer at once, and ignore what it still adds."""

@@ -42,6 +42,7 @@ from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import PhraseCache, fingerprint_of
 from k2so_tts.synthesis.trim import trimmed
 from k2so_tts.text.segmenter import MissingSplitter, require_splitter, weighted_length
+from k2so_tts.text.speakable import SPEAKABLE, prepare
 
 _logger = logging.getLogger(__name__)
 
@@ -71,15 +72,20 @@ class EngineSpec:
 
 
 def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -> LoadedEngine:
-    """Load an engine, and warm it up unless it streams.
+    """Load an engine, and warm it up unless it streams; compile how texts are rewritten for it.
 
     An engine that streams speaks at once: it has no use for `phrases`.
 
     Raises `EngineError`; `EngineUnavailable` when it can't run on this machine.
     """
     engine.load()
-    if streams(engine):
-        return LoadedEngine(engine, spec.name)
+    loaded = LoadedEngine(engine, spec.name) if streams(engine) else _warm(spec, engine, phrases)
+    prepare(loaded.language_of(engine.default_voice), SPEAKABLE)
+    return loaded
+
+
+def _warm(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None) -> LoadedEngine:
+    """An engine that does not stream, warmed up. Raises like `load`."""
     try:
         require_splitter()
     except MissingSplitter as error:

@@ -18,8 +18,9 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 
-from k2so_tts.engines import Engine, EngineError, loudness_of
+from k2so_tts.engines import Engine, EngineError, UnknownVoice, loudness_of
 from k2so_tts.synthesis.engine_worker import EngineWorker
 from k2so_tts.synthesis.pace import PaceEstimator
 from k2so_tts.synthesis.phrase_cache import PhraseCache
@@ -78,6 +79,19 @@ class LoadedEngine:
             return 1.0
         gain: float = 10.0 ** ((REFERENCE_LUFS - lufs) / 20.0)
         return min(max(gain, 1.0 / _MOST_GAIN), _MOST_GAIN)
+
+    def voice_in(self, language: str, like: str) -> str | None:
+        """The voice for another language (BCP 47), the nearest one to the voice `like`: of the same
+        variant or speaker if there is one. None if the engine does not speak the language.
+        """
+        base, plus, variant = like.partition("+")  # espeak: en-us+f3
+        speaker, at, _ = base.partition("@")  # coqui: anna@en
+        names = [f"{language}+{variant}"] if plus else []
+        names += [f"{speaker}@{language}"] if at else []
+        for name in [*names, language]:
+            with suppress(UnknownVoice):
+                return self.engine.find_voice(name)
+        return None
 
     def abandon(self) -> None:
         """Stop waiting for an engine that hangs: the utterances in its worker fail at once.

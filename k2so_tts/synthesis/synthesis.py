@@ -26,8 +26,14 @@ from k2so_tts.audio import CHUNK_FRAMES, Chunk, Pcm
 from k2so_tts.engines import EngineError
 from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis_job import SynthesisJob, SynthesisOptions, SynthesisState
-from k2so_tts.text.stream import TextStream, whole_words
+from k2so_tts.synthesis.synthesis_job import SynthesisJob
+from k2so_tts.synthesis.synthesis_state import (
+    FindReader,
+    SynthesisOptions,
+    SynthesisState,
+    no_reader,
+)
+from k2so_tts.text.stream import TextStream, has_unspaced, whole_words
 
 __all__ = [
     "AHEAD_SECONDS",
@@ -43,6 +49,8 @@ _logger = logging.getLogger(__name__)
 
 _FAIL_OVER_PAUSE_SECONDS = 0.15
 """Silence between what the engine that failed has said and the next one."""
+_CERTAIN_SHARE = 0.8
+"""How much of what was heard by proportion between two marks counts, as speech is uneven."""
 STALL_SECONDS = 30.0
 """How long `stream_pcm` waits for an engine that gives nothing."""
 AHEAD_SECONDS = 30.0
@@ -65,7 +73,8 @@ class Synthesis:
     taken before all are made.
 
     When an engine fails, the one that `fail_over` names goes on after the words that are spoken
-    already, at the same `rate` (Hz). If it names none, `error` says what went wrong.
+    already, at the same `rate` (Hz). If it names none, `error` says what went wrong. What
+    the engine has no voice for is spoken by the one that `find_reader` names.
     """
 
     def __init__(  # noqa: PLR0913 - what is optional has a name
@@ -78,6 +87,7 @@ class Synthesis:
         ahead_seconds: float = AHEAD_SECONDS,
         streaming: bool = True,
         fail_over: FailOver = no_fail_over,
+        find_reader: FindReader = no_reader,
         on_change: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,7 +101,9 @@ class Synthesis:
             on_change=on_change,
             clock=clock,
         )
-        self._state = SynthesisState(text, self._chunks, streaming, on_change, clock)
+        self._state = SynthesisState(
+            text, self._chunks, streaming, on_change, clock, find_reader=find_reader
+        )
         self._fail_over = fail_over
         self._switching = threading.Lock()
         self._done = threading.Event()
@@ -144,14 +156,27 @@ class Synthesis:
 
     @property
     def text(self) -> str:
-        """The text, as far as it is known."""
+        """The text as it was sent, as far as it is known."""
         return self._state.text
 
+    @property
+    def unreadable(self) -> frozenset[str]:
+        """The languages (BCP 47) of parts of the text for which there was no voice."""
+        return frozenset(self._state.unreadable)
+
     def heard_text(self, frames: int) -> str:
-        """The words that have been heard in full when the first `frames` frames have been."""
+        """The words that have been heard in full when the first `frames` frames have been.
+
+        Engines mark words at spaces. Inside of a Thai or Japanese sentence, which has none, what
+        was heard is estimated from the time that has passed, rather too little than too much.
+        """
         if self.done and not self.error and not self._chunks.cancelled and frames >= self.frames:
             return self.text
-        return whole_words(self.text, self._chunks.text_end(frames))
+        spoken = self._state.spoken_text
+        heard, following, share = self._chunks.text_progress(frames)
+        if has_unspaced(spoken[heard:following]):
+            heard += int(_CERTAIN_SHARE * share * (following - heard))
+        return whole_words(self.text, self._state.to_source(heard))
 
     def cancel(self) -> None:
         """End the work without waiting for it. What waits for an engine ends at once."""

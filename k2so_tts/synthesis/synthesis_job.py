@@ -17,80 +17,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 
 from k2so_tts.audio import Block, Pcm
-from k2so_tts.engines import NORMAL, EngineError, Prosody, streams
+from k2so_tts.engines import EngineError, streams
 from k2so_tts.limiter import Limiter
 from k2so_tts.resampler import resampled
-from k2so_tts.synthesis.chunk_queue import ChunkQueue
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
-from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, trimmed
-from k2so_tts.text.segmenter import (
-    SENTENCE,
-    WORD,
-    Segmenter,
-    ends_clause,
-    speakable,
-    weighted_length,
-)
-from k2so_tts.text.stream import IsEnd, Segment, TextStream
+from k2so_tts.synthesis.synthesis_state import SynthesisOptions, SynthesisState
+from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, pause_of, trimmed
+from k2so_tts.text.boundaries import speakable
+from k2so_tts.text.scripts import script_runs
+from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
+from k2so_tts.text.stream import Segment, TextStream
 
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
-
-
-@dataclass(frozen=True)
-class SynthesisOptions:
-    """How one utterance is to sound: the engine's voice, prosody, and a linear gain, 0.0 to 2.0.
-
-    `segmentation` (see `segmenter.SEGMENTATIONS`) says where a text may be cut for an engine that
-    needs segments.
-    """
-
-    voice: str
-    prosody: Prosody = NORMAL
-    volume: float = 1.0
-    segmentation: str = WORD
-
-
-@dataclass(eq=False)
-class SynthesisState:
-    """What all jobs of one utterance share: its text, and what was made of it.
-
-    `on_change` is called when more text has come; `clock` gives seconds.
-    """
-
-    source: str | TextStream
-    chunks: ChunkQueue
-    streaming: bool
-    on_change: Callable[[], None]
-    clock: Callable[[], float]
-    seconds: float = 0.0
-    """What engines have taken, without the time for which the full queue held them."""
-    starved: bool = False
-    """All text that has come is spoken, and more is expected."""
-    read_to: int = 0
-    """Characters of a streamed text that were taken from it."""
-
-    @property
-    def text(self) -> str:
-        """The whole text, as far as it is known."""
-        return self.source if isinstance(self.source, str) else self.source.text
 
 
 class SynthesisJob:
     """A `Job` that has `loaded` speak an utterance from its character `start` on.
 
     It writes into the queue with the queue's `generation` and is over once that is stale. `pause`
-    is the silence (s) before the first sound. `on_end` is called with the job when it is finished,
-    with an error if it has failed.
+    is the silence (s) before the first sound. With `part` it speaks that part of the text only.
+    `on_end` is called with the job when it is finished, with an error if it has failed.
     """
 
     def __init__(
@@ -102,6 +58,7 @@ class SynthesisJob:
         *,
         start: int = 0,
         pause: float = 0.0,
+        part: Segment | None = None,
     ) -> None:
         self.loaded = loaded
         self._state = state
@@ -113,9 +70,11 @@ class SynthesisJob:
         self._recorded: list[Pcm] | None = None
         """What was made before any gain, while it may be kept in the phrase cache."""
         self._gain: float | None = None
-        """Makes the voice as loud as others; known once the engine has given the first sound."""
+        """Makes the voice that speaks as loud as others; None before the first sound."""
         self._limiter = Limiter(state.chunks.rate)
-        self._work = self._speak_all()
+        self._work = (
+            self._speak_all() if part is None else self._speak_text(part, after_pause=False)
+        )
 
     @property
     def is_over(self) -> bool:
@@ -138,18 +97,20 @@ class SynthesisJob:
         """Keep what was spoken in the phrase cache, if it was the whole text."""
         phrases, chunks = self.loaded.phrases, self._state.chunks
         if phrases is not None and self._recorded and not chunks.cancelled:
-            pcm, gain = np.concatenate(self._recorded), self._voice_gain()
-            phrase = Phrase(chunks.rate, pcm, chunks.marks, gain)
+            pcm = np.concatenate(self._recorded)
+            phrase = Phrase(chunks.rate, pcm, chunks.marks, self._gain or 1.0)
             phrases.put(self._cache_key(), phrase)
         self._recorded = None
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
+        language = self.loaded.language_of(self._options.voice)
+        spoken = self._state.rewrite(language, self._options.rewriting)
         if self._replay_cached():
             return
         source = self._state.source
         if isinstance(source, str):
-            rest = Segment(self._start, source[self._start :])
+            rest = Segment(self._start, spoken[self._start :])
             yield from self._speak_text(rest, after_pause=False)
         else:
             yield from self._speak_stream(source)
@@ -160,11 +121,11 @@ class SynthesisJob:
         """Speak a text as it is written, clause by clause."""
         state = self._state
         if self._start < state.read_to:
-            known = Segment(self._start, source.text[self._start : state.read_to])
+            known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
-        is_end = _clause_end(self.loaded, self._options.voice)
+        language = self.loaded.language_of(self._options.voice)
         while not self.is_over:
-            clause = source.poll(is_end)
+            clause = source.poll(language)
             if clause is not None:
                 state.read_to = clause.start + len(clause.text)
                 after_pause, state.starved = state.starved, False
@@ -181,37 +142,81 @@ class SynthesisJob:
 
     def _speak_text(self, text: Segment, *, after_pause: bool) -> Iterator[float]:
         """Speak a part of the text; with `after_pause` nothing before it is still to be heard."""
-        if streams(self.loaded.engine):
-            self._speak(text, is_segment=False)
-            yield 0.0
-        else:
-            yield from self._speak_in_segments(text, after_pause=after_pause)
+        for part, language in self._runs(text):
+            voice: str | None = self._options.voice
+            if language is not None:
+                voice = self.loaded.voice_in(language, self._options.voice)
+            if voice is None and (yield from self._hand_over(part, str(language))):
+                continue
+            if voice is None:
+                self._state.unreadable.add(str(language))
+                voice = self._options.voice
+            if streams(self.loaded.engine):
+                self._speak(part, voice, is_segment=False)
+                yield 0.0
+            else:
+                yield from self._speak_in_segments(part, voice, after_pause=after_pause)
+            after_pause = after_pause and not speakable(part.text)
 
-    def _speak_in_segments(self, text: Segment, *, after_pause: bool) -> Iterator[float]:
+    def _runs(self, text: Segment) -> Iterator[tuple[Segment, str | None]]:
+        """A part of the text in its scripts, each with its language; None: that of the voice."""
+        if not self._options.script_voices:
+            yield text, None
+            return
+        for run in script_runs(text.text, self.loaded.language_of(self._options.voice)):
+            yield Segment(text.start + run.start, text.text[run.start : run.end]), run.language
+
+    def _hand_over(self, part: Segment, language: str) -> Generator[float, None, bool]:
+        """Have another engine speak a part, in its own thread, while this job waits.
+
+        Returns whether one has spoken it.
+        """
+        found = self._state.find_reader(language)
+        if found is None:
+            return False
+        loaded, options = found
+        errors: list[EngineError | None] = []
+
+        def on_end(_: SynthesisJob, error: EngineError | None) -> None:
+            errors.append(error)
+            self.loaded.worker.wake(self)
+
+        self._recorded = None
+        self._add_pause()
+        options = replace(options, script_voices=False)
+        loaded.worker.add(SynthesisJob(self._state, loaded, options, on_end, part=part))
+        while not errors and not self.is_over:
+            yield math.inf
+        return self.is_over or errors[0] is None
+
+    def _speak_in_segments(
+        self, text: Segment, voice: str, *, after_pause: bool
+    ) -> Iterator[float]:
         """Speak a text in segments that take no longer to make than is left to be heard."""
-        options, pace, chunks = self._options, self.loaded.pace, self._state.chunks
-        language = self.loaded.language_of(options.voice)
-        segmenter = Segmenter(text.text, language, self._segmentation)
+        pace, chunks = self.loaded.pace, self._state.chunks
+        segmenter = Segmenter(text.text, self.loaded.language_of(voice), self._segmentation)
         while not self.is_over:
             is_first = after_pause or not chunks.frames
             buffered_seconds = None if is_first else chunks.buffered_seconds()
-            segment = segmenter.next(pace.budget(buffered_seconds) * options.prosody.rate)
+            budget = pace.budget(buffered_seconds) * self._options.prosody.rate
+            segment = segmenter.next(budget)
             if segment is None:
                 return
-            self._speak(replace(segment, start=text.start + segment.start), is_segment=True)
+            segment = replace(segment, start=text.start + segment.start)
+            self._speak(segment, voice, is_segment=True)
             after_pause = after_pause and not speakable(segment.text)
             yield 0.0
 
-    def _speak(self, segment: Segment, *, is_segment: bool) -> None:
+    def _speak(self, segment: Segment, voice: str, *, is_segment: bool) -> None:
         """Speak a part of the text, if there is anything to pronounce in it."""
         has_sound = speakable(segment.text) if is_segment else bool(segment.text.strip())
         if has_sound and not self.is_over:
-            self._speak_with_engine(segment, is_segment=is_segment)
+            self._speak_with_engine(segment, voice, is_segment=is_segment)
         if not self.is_over:
             chunks = self._state.chunks
             chunks.mark(self._generation, chunks.made, segment.start + len(segment.text))
 
-    def _speak_with_engine(self, segment: Segment, *, is_segment: bool) -> None:
+    def _speak_with_engine(self, segment: Segment, voice: str, *, is_segment: bool) -> None:
         """Have the engine speak; what it makes of a segment is trimmed, and its pace is learnt."""
         engine, options, state = self.loaded.engine, self._options, self._state
         chunks, clock = state.chunks, state.clock
@@ -222,7 +227,7 @@ class SynthesisJob:
         chunks.set_prebuffer(self._generation, prebuffer)
         first_frame, began, held = chunks.made, clock(), chunks.held_seconds
         timed: list[MadeBlock] = []
-        made = engine.synthesise(segment.text, options.voice, options.prosody)
+        made = engine.synthesise(segment.text, voice, options.prosody)
         blocks = trimmed(made, engine.sample_rate) if is_segment else made
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
@@ -230,6 +235,7 @@ class SynthesisJob:
                     pace.learn_beginning(timed)
                     return
                 at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
+                self._set_gain(voice)
                 self._add(segment, first_frame, block)
                 timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
         finally:
@@ -244,9 +250,9 @@ class SynthesisJob:
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""
         if self._pause:
-            silence = np.zeros(round(self._pause * self._state.chunks.rate), np.int16)
-            self._state.chunks.add(self._generation, silence)
-            self._record(silence)
+            frames = round(self._pause * self._state.chunks.rate)
+            is_silent = streams(self.loaded.engine)  # espeak is, between words
+            self._add_sound(np.zeros(frames, np.int16) if is_silent else pause_of(frames))
             self._pause = 0.0
 
     def _add(self, segment: Segment, first_frame: int, block: Block) -> None:
@@ -256,17 +262,19 @@ class SynthesisJob:
             text_end = segment.start + mark.text_end
             chunks.mark(self._generation, first_frame + mark.frame, text_end)
         self._add_sound(block.pcm)
-        self._record(block.pcm)
+
+    def _set_gain(self, voice: str) -> None:
+        """Apply the gain of a voice from now on; it is known once the voice has made a sound."""
+        gain = self.loaded.gain_of(voice)
+        if self._gain not in (None, gain):
+            self._recorded = None  # a phrase is kept with one gain
+        self._gain = gain
 
     def _add_sound(self, pcm: Pcm) -> None:
-        """Add what an engine has made, as loud as it is to be."""
-        gain = self._voice_gain() * self._options.volume
+        """Add sound before any gain: it is kept as it is, and heard as loud as it is to be."""
+        self._record(pcm)
+        gain = (self._gain or 1.0) * self._options.volume
         self._state.chunks.add(self._generation, self._limiter.amplify(pcm, gain))
-
-    def _voice_gain(self) -> float:
-        if self._gain is None:
-            self._gain = self.loaded.gain_of(self._options.voice)
-        return self._gain
 
     def _record(self, pcm: Pcm) -> None:
         if self._recorded is not None:
@@ -296,22 +304,22 @@ class SynthesisJob:
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
         prosody = self._options.prosody
+        languages = {language for _, language in self._runs(Segment(0, self._state.spoken_text))}
+        voices = sorted(
+            self.loaded.voice_in(language, self._options.voice) or ""
+            for language in languages
+            if language is not None
+        )
         return key_of(
             self.loaded.fingerprint,
             self._options.voice,
             round(prosody.rate, 4),
             round(prosody.pitch, 4),
             self._segmentation,
-            self._state.text,
+            self._state.spoken_text,
+            *voices,
         )
 
     @property
     def _segmentation(self) -> str:
         return self._options.segmentation if self._state.streaming else SENTENCE
-
-
-def _clause_end(loaded: LoadedEngine, voice: str) -> IsEnd:
-    """How to tell where a clause ends: an engine that streams is given whatever looks like one."""
-    if streams(loaded.engine):
-        return lambda _, __: True
-    return partial(ends_clause, language=loaded.language_of(voice))

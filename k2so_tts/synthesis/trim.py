@@ -30,6 +30,10 @@ BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.03
 """How much is kept of the silence before the first sound and after the last one."""
 KEPT_SILENCE_SECONDS = BEFORE_SECONDS + AFTER_SECONDS
 FADE_SECONDS = 0.004
+_PAUSE_NOISE = 5.0
+"""The standard deviation of the noise in a pause, in steps of 16 bits: -76 dB of full scale, which
+is what Piper's voices have between sentences.
+"""
 
 
 def trimmed(blocks: Iterator[Block], rate: int) -> Iterator[Block]:
@@ -44,6 +48,18 @@ def trimmed(blocks: Iterator[Block], rate: int) -> Iterator[Block]:
             yield kept
     if (kept := trimmer.end()) is not None:
         yield kept
+
+
+def pause_of(frames: int) -> Pcm:
+    """A pause of so many frames: noise as soft as that of a voice that is silent, the same each
+    time.
+
+    In digital silence the background that is heard around it is missing, as if packets were lost:
+    PLCMOS of eight sentences was 0.3 lower with it (docs/measurements/voices.md). Telephony fills
+    such gaps in the same way (comfort noise, RFC 3389).
+    """
+    noise = np.random.default_rng(0).normal(0.0, _PAUSE_NOISE, frames)
+    return np.asarray(np.rint(noise), np.int16)
 
 
 class _Trimmer:

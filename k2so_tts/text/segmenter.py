@@ -24,9 +24,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from k2so_tts.text.boundaries import (
+    CLOSING,
+    COLON_MARKS,
+    COMMA_MARKS,
+    SENTENCE_MARKS,
+    Strength,
+    boundaries,
+    language_code,
+    past_space,
+    speakable,
+)
 from k2so_tts.text.stream import Segment
 
 WORD, CLAUSE, SENTENCE = "word", "clause", "sentence"
@@ -43,20 +55,10 @@ _SHORT = 12
 _SURPLUS = 1.25
 """Rather this much above the room than a cut."""
 _WIDE_SIZE = 3
-_WINDOW = 4000
-_ANY_SENTENCE = "Now"
 
 _PARAGRAPH_SECONDS, _LINE_SECONDS = 0.7, 0.3
-_PAUSES = ((".!?…。！？।॥؟۔", 0.4), (";:—–-；：؛", 0.25), (",、，،", 0.15))
-_CLOSING = "\"'”’»›)]}」』）】"
-_STOPS = "。！？．"
+_PAUSES = ((SENTENCE_MARKS, 0.4), (COLON_MARKS + "-", 0.25), (COMMA_MARKS, 0.15))
 
-_QUOTES = re.escape(_CLOSING)
-_BETWEEN, _CONJUNCTION, _COMMA, _COLON = range(4)
-_CLAUSE_ENDS = {
-    _COLON: re.compile(rf"(?:[;:—–؛][{_QUOTES}]*|\s[-–—])\s+|[；：]|\n\s*"),
-    _COMMA: re.compile(rf"[,،][{_QUOTES}]*\s+|[、，]"),
-}
 _CONJUNCTIONS = {
     "en": "and or but because which that while when if so than then with from into for",
     "de": "und oder aber weil dass denn wenn während sondern mit von für bei",
@@ -68,19 +70,6 @@ _CONJUNCTIONS = {
 }
 _WORDS = re.compile(r"\s*\S+\s*")
 
-_NEW_LINE = re.compile(r"\n\s*\n\s*|\n(?=[ \t]*(?:[-*•–]|\d{1,3}[.)])\s)")
-_FULL_WIDTH_END = re.compile(rf"[{_STOPS}]+[{_QUOTES}]*")
-_QUOTED_END = re.compile(rf"\.[{_QUOTES}]+\s+(?=[^\W\d_])")
-_NUMBERED = re.compile(r"(?:^|\n)\s*(?:\d{1,3}|\w)[.)]\s*$")
-_TITLE = re.compile(
-    r"(?:^|[\s«“„\"(])"
-    r"(?:\w|[DM]r|M(?:M|me|mes|lle|lles|gr|rs|s)|Prof|Sra?|St|डॉ|श्री|प्रो)\.\s*$"
-)
-_ORDINAL = re.compile(r"(?:^|\s)\d{1,2}\.\s*$")
-_ORDINAL_LANGUAGES = re.compile("cs|da|de|et|fi|hr|hu|is|lb|lv|nb|nn|no|pl|sk|sl|sr|tr")
-_SHORT_WORD = re.compile(r"(?:^|\W)[^\W\d_]{1,3}\.\s*$")
-_ABBREVIATED = re.compile(r"(?:^|\W)[^\W\d_]{1,6}\.\s*$")
-
 
 class MissingSplitter(ImportError):
     """The package that knows sentences is not installed; the message says how to get it."""
@@ -89,7 +78,7 @@ class MissingSplitter(ImportError):
 class Segmenter:
     """Cuts `text`, from `start` on. The segments joined are the text.
 
-    `language` is a BCP 47 tag; `cut` is one of `SEGMENTATIONS`. Raises `MissingSplitter`.
+    `language` is a BCP 47 tag; `cut` is one of `SEGMENTATIONS`.
     """
 
     def __init__(self, text: str, language: str, cut: str = WORD, start: int = 0) -> None:
@@ -97,7 +86,7 @@ class Segmenter:
         self._language = language_code(language)
         self._segmentation = cut
         self._at = start
-        self._ends = _sentence_ends(text, start, self._language)
+        self._ends = sentence_ends(text, self._language, start)
         self._known: list[int] = []
 
     def next(self, budget: float) -> Segment | None:
@@ -120,9 +109,7 @@ class Segmenter:
     def _sentence_end(self, index: int) -> int:
         """Where the sentence ends that is `index` sentences after the one at hand."""
         while len(self._known) <= index:
-            end = next(self._ends, len(self._text))
-            if end == len(self._text) or end > self._at:
-                self._known.append(end)
+            self._known.append(next(self._ends, len(self._text)))
         return self._known[index]
 
     def _size_to(self, end: int) -> int:
@@ -149,7 +136,10 @@ class Segmenter:
         most = _fitting(part, 0, budget)
         sounds = [at for at, char in enumerate(part) if speakable(char)] or [0]
         last = min(sounds[-1], len(part) - LEAST // 2) if fits else len(part)
-        places = list(_clause_ends(part))
+        places = [
+            _Place(boundary.strength, 0, past_space(part, boundary.end - self._at))
+            for boundary in boundaries(self._text, self._language, self._at, latest)
+        ]
         if self._segmentation == WORD or not (places or fits):
             places += _word_ends(part, _CONJUNCTIONS.get(self._language, "").split())
         least = max(most // 2, sounds[0] + 1)
@@ -161,23 +151,17 @@ class Segmenter:
             place = min(places, key=lambda place: place.end)
         else:
             end = len(part) if fits else _whole_character(self._text, self._at, latest) - self._at
-            place = _Place(_COMMA if fits else _BETWEEN, 0, end)
-        pause = pause_after(part[: place.end]) if place.kind >= _COMMA else 0.0
+            place = _Place(Strength.COMMA if fits else Strength.WORD, 0, end)
+        pause = pause_after(part[: place.end]) if place.strength >= Strength.COMMA else 0.0
         return self._at + place.end, pause
 
 
 class _Place(NamedTuple):
-    """Where a sentence can be cut; the greater, the better."""
+    """Where a sentence can be cut; the greater, the better. `end` counts from its beginning."""
 
-    kind: int
+    strength: Strength
     word: int
     end: int
-
-
-def _clause_ends(part: str) -> Iterator[_Place]:
-    for kind, pattern in _CLAUSE_ENDS.items():
-        for match in pattern.finditer(part):
-            yield _Place(kind, 0, match.end())
 
 
 def _word_ends(part: str, conjunctions: Sequence[str]) -> Iterator[_Place]:
@@ -187,7 +171,9 @@ def _word_ends(part: str, conjunctions: Sequence[str]) -> Iterator[_Place]:
         if word.endswith("."):
             continue  # an abbreviation
         joins = after.group().rstrip().lower() in conjunctions
-        yield _Place(_CONJUNCTION if joins else _BETWEEN, min(len(word), 4), before.end())
+        yield _Place(
+            Strength.CONJUNCTION if joins else Strength.WORD, min(len(word), 4), before.end()
+        )
 
 
 def weighted_length(text: str) -> int:
@@ -196,110 +182,39 @@ def weighted_length(text: str) -> int:
     return len(text) + (_WIDE_SIZE - 1) * wide
 
 
-def speakable(text: str) -> bool:
-    """There is something in it to pronounce: a letter, a digit or a symbol."""
-    return any(unicodedata.category(char)[0] in "LNS" or char in "%&@#" for char in text)
-
-
 def pause_after(text: str) -> float:
     """Seconds of silence that belong after `text`, spoken at normal speed, before what follows."""
     words = text.rstrip()
     blank = text[len(words) :]
     if blank.count("\n") > 1:
         return _PARAGRAPH_SECONDS
-    last = words.rstrip(_CLOSING)[-1:] or words[-1:]
+    last = words.rstrip(CLOSING)[-1:]
     pause = next((pause for marks, pause in _PAUSES if last and last in marks), 0.0)
     return max(pause, _LINE_SECONDS) if "\n" in blank else pause
 
 
-def ends_clause(text: str, end: int, language: str) -> bool:
-    """Whether a clause ends at `end` of a text that is still being written, as far as is known.
-
-    It does not after an abbreviation, which looks like a sentence's end.
-    """
-    before = text[max(0, end - LONGEST) : end]
-    if not before.rstrip(_CLOSING).endswith("."):
-        return True
-    following = text[end:].lstrip()[:LONGEST] or _ANY_SENTENCE
-    return len(before) + 1 in _ends_in(f"{before} {following}", language_code(language))
-
-
-def sentence_ends(text: str, language: str) -> Iterator[int]:
+def sentence_ends(text: str, language: str, start: int = 0) -> Iterator[int]:
     """Where the sentences of a text end, the white space after them included, up to the end of the
-    text. `language` is a BCP 47 tag. Raises `MissingSplitter`.
+    text. `language` is a BCP 47 tag. What has no sound belongs to a sentence that has.
     """
-    return _sentence_ends(text, 0, language_code(language))
-
-
-def language_code(tag: str) -> str:
-    """The language of a BCP 47 tag, without its region: `de` of `de-AT`, and of `de_AT`."""
-    return tag.lower().replace("_", "-").partition("-")[0]
+    last = len(text)
+    while last > start and not speakable(text[last - 1]):
+        last -= 1
+    for boundary in boundaries(text, language, start):
+        if boundary.end >= last:
+            break
+        if boundary.strength is Strength.SENTENCE:
+            yield past_space(text, boundary.end)
+    yield len(text)
 
 
 def require_splitter() -> None:
-    """Raises `MissingSplitter` when sentences can't be told on this machine."""
-    _splitter()
-
-
-def _splitter() -> Any:
-    try:
-        import sentencex
-    except ImportError as error:
+    """Raise `MissingSplitter` if the package that knows abbreviations is not installed."""
+    if find_spec("sentencex") is None:
         raise MissingSplitter(
             "sentences can't be told apart: the package sentencex is missing; "
             "install it with 'pip install sentencex'"
-        ) from error
-    return sentencex
-
-
-def _sentence_ends(text: str, start: int, language: str) -> Iterator[int]:
-    """Where sentences end, the white space after them included, up to the end of the text."""
-    while start < len(text):
-        window = text[start : start + _WINDOW]
-        ends = _ends_in(window, language)
-        if start + len(window) < len(text) and len(ends) > 1:
-            ends.pop()
-        for end in ends:
-            yield start + end
-        start += ends[-1]
-
-
-def _ends_in(text: str, language: str) -> list[int]:
-    ends = {match.end() for match in _NEW_LINE.finditer(text)}
-    likely = {match.end() for match in _FULL_WIDTH_END.finditer(text)}
-    quoted = (match.end() for match in _QUOTED_END.finditer(text))
-    likely |= {end for end in quoted if text[end].isupper()}
-    end = 0
-    for sentence in _splitter().segment(language, text):
-        end += len(sentence)
-        likely.add(end)
-    ends.update(end for end in likely if _is_end(text, end, language))
-    ends.discard(len(text))
-    kept, start = [], 0
-    for end in sorted(ends):
-        if speakable(text[start:end]) and speakable(text[end : end + LONGEST]):
-            kept.append(end)
-            start = end
-        elif kept and not speakable(text[start:end]):
-            kept[-1] = start = end
-    return [*kept, len(text)]
-
-
-def _is_end(text: str, end: int, language: str) -> bool:
-    """Whether a sentence ends where sentencex says: it errs with some abbreviations and quotes."""
-    before, after = text[max(0, end - 24) : end], text[end : end + 1]
-    is_apart = before[-1:].isspace() or after.isspace()
-    if not is_apart and before.rstrip(_CLOSING)[-1:] not in _STOPS:
-        return False
-    if not is_apart and before[-1:] in _CLOSING and after.isalnum():
-        return False  # 「はい。」と言った
-    if _NUMBERED.search(before) or _TITLE.search(before):
-        return False
-    if _ORDINAL_LANGUAGES.fullmatch(language) and _ORDINAL.search(before):
-        return False
-    if after.isdigit() and _ABBREVIATED.search(before):
-        return False  # No. 5
-    return not (after.islower() and _SHORT_WORD.search(before))
+        )
 
 
 def _fitting(text: str, start: int, budget: float) -> int:
@@ -309,7 +224,7 @@ def _fitting(text: str, start: int, budget: float) -> int:
         size += weighted_length(char)
         if size > budget:
             return max(1, count)
-    return min(len(text) - start, int(budget) + 1)
+    return len(text) - start
 
 
 def _whole_character(text: str, start: int, end: int) -> int:

@@ -17,16 +17,29 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import regex
+
+from k2so_tts.text.boundaries import CONTEXT, boundaries, ends_with_mark, past_space
+from k2so_tts.text.speakable import SpeakableSettings, SpeakableStream
+
+FLUSH_SECONDS = 0.3
+"""How long a text that ends with a mark waits for more before that clause is spoken."""
 _CONTROL = {"Cc", "Cs"}
-_CLAUSE_END = re.compile(r"[.!?…;:,][\"'”’)\]]*(?=\s)|[。！？、；：，]|\n")
-IsEnd = Callable[[str, int], bool]
+_CLOSING = {"Pe", "Pf", "Po"}
+_OPENING = {"Pi", "Ps", "Sc"}
+"""Categories of characters that belong to the word before, and to the word after them."""
+_UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
+)
+_WORD_BOUND = regex.compile(r"(?w)\b")
+_WORD_CONTEXT = 32
+"""How far after a place it is read whether a word ends there: 3.1 may go on as 3.14."""
 _LONGEST_CLAUSE = 240
 """Characters without punctuation after which a stream is cut between words all the same."""
 _LONGEST_WORD = 4000
@@ -58,33 +71,66 @@ def _without_controls(text: str) -> str:
 
 
 def whole_words(text: str, end: int) -> str:
-    """The words of `text` that lie entirely within its first `end` characters."""
-    while end < len(text) and not text[end].isalnum() and not text[end].isspace():
-        end += 1
-    if end < len(text) and not text[end].isspace():
-        end = next((at for at in range(end, 0, -1) if text[at - 1].isspace()), 0)
-    return text[:end].rstrip()
+    """The words of `text` that lie entirely within its first `end` characters.
+
+    Words end where Unicode says (UAX #29): in Chinese after each character, in Thai, of which it
+    would take a dictionary, after each cluster. Punctuation that closes a word belongs to it.
+    """
+    at = last_word_end(text, end)
+    while 0 < at < len(text) and unicodedata.category(text[at]) in _CLOSING:
+        at += 1
+    while 0 < at < len(text) and unicodedata.category(text[at - 1]) in _OPENING:
+        at -= 1
+    return text[:at].rstrip()
+
+
+def has_unspaced(text: str) -> bool:
+    """Whether a text has letters of a script that puts no spaces between words."""
+    return _UNSPACED.search(text) is not None
+
+
+def last_word_end(text: str, end: int) -> int:
+    """The last position up to `end` where `text` may be cut between words, as Unicode says (UAX
+    #29); 0 if there is none.
+    """
+    if end >= len(text):
+        return len(text)
+    earliest = max(0, end - _LONGEST_WORD)
+    start = max(earliest, text.rfind(" ", earliest, end))
+    bounds = _WORD_BOUND.finditer(text, start, end + _WORD_CONTEXT)
+    return max((match.start() for match in bounds if match.start() <= end), default=0)
 
 
 class TextStream:
     """A text that is still being written: one thread feeds it, another speaks what is complete.
 
-    `clauses` yields a `Segment` for each clause as soon as it is complete, and None when all that
-    is known was yielded and the next clause has to be waited for. The segments joined are the
-    text. A text that nobody feeds for `patience` seconds has ended. `end` and `cancel` may be
-    called from any thread, any number of times.
+    `poll` gives its clauses as they are complete; joined they are what is spoken of it, which is
+    the text itself unless it is rewritten (`speak_as`). A clause that ends with a mark is taken to
+    be complete when nobody has fed the text for `flush_after` seconds, and the text to have ended
+    after `patience` seconds. `end` and `cancel` may be called from any thread, any number of times.
     """
 
-    def __init__(self, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        patience: float,
+        flush_after: float = FLUSH_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.cancelled = False
         self.on_change: Callable[[], None] = lambda: None
         """Called, in any thread, when `poll` may give something new; must not block."""
         self._patience = patience
+        self._flush_after = flush_after
         self._clock = clock
         self._fed_at = clock()
-        self._changed = threading.Condition()
+        self._changing = threading.Lock()
+        self._sent = ""
         self._text = ""
+        """What is spoken of it, as far as that is certain."""
+        self._speaker: SpeakableStream | None = None
         self._spoken = 0
+        self._flushed = True
+        """Nothing has been held back for what might follow since the last piece."""
         self._ended = False
 
     @property
@@ -95,42 +141,70 @@ class TextStream:
     @property
     def text(self) -> str:
         """All that has been written so far."""
+        return self._sent
+
+    @property
+    def spoken_text(self) -> str:
+        """What is spoken of it, as far as that is certain; its clauses are parts of this."""
         return self._text
+
+    def to_source(self, end: int) -> int:
+        """How many characters of `text` are spoken once `end` of `spoken_text` are."""
+        return end if self._speaker is None else self._speaker.to_source(end)
+
+    def speak_as(self, language: str, settings: SpeakableSettings) -> None:
+        """Have it rewritten from the beginning, unless it is already: before the first clause.
+
+        `language` is that of the voice (a BCP 47 tag).
+        """
+        with self._changing:
+            if self._speaker is None:
+                self._speaker = SpeakableStream(language, settings)
+                self._text = self._speaker.feed(self._sent, final=self._ended)
 
     def feed(self, piece: str) -> None:
         """Append a piece of any length, control characters dropped."""
         piece = _without_controls(piece)
-        with self._changed:
+        with self._changing:
             if not self._ended:
-                self._text += piece
+                self._sent += piece
+                self._text += piece if self._speaker is None else self._speaker.feed(piece)
+                self._flushed = False
                 self._fed_at = self._clock()
-                self._changed.notify_all()
         self.on_change()
 
     def end(self) -> None:
         """No more pieces will come; the rest is spoken."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+        with self._changing:
+            self._end()
         self.on_change()
 
     def cancel(self) -> None:
         """No more pieces will come and the rest is not spoken."""
-        with self._changed:
+        with self._changing:
             self.cancelled = self._ended = True
             self._spoken = len(self._text)
-            self._changed.notify_all()
         self.on_change()
 
-    def poll(self, is_end: IsEnd = lambda _, __: True) -> Segment | None:
-        """The next complete clause, without waiting for it (see `clauses` for `is_end`).
+    def poll(self, language: str = "en") -> Segment | None:
+        """The complete clauses that were not given yet, without waiting for them.
 
-        None: it is not complete yet and may be in `seconds_left`, or nothing follows (`finished`).
+        None: none is complete yet, and one may be in `seconds_left`, or nothing follows
+        (`finished`). `language` is a BCP 47 tag.
         """
-        with self._changed:
-            if self.seconds_left() <= 0 and self._clause_end(is_end) is None:
-                self._ended = True
-            return self._next(is_end)
+        with self._changing:
+            end = None if self._ended else self._clauses_end(language)
+            if end is None:
+                if self._idle_seconds() >= self._patience:
+                    self._end()
+                if self._ended or self._may_flush():
+                    self._flush()
+                    end = len(self._text)
+            if end is None or end <= self._spoken:
+                return None
+            segment = Segment(self._spoken, self._text[self._spoken : end])
+            self._spoken = end
+            return segment
 
     @property
     def finished(self) -> bool:
@@ -138,50 +212,61 @@ class TextStream:
         return self._ended and self._spoken >= len(self._text)
 
     def seconds_left(self) -> float:
-        """In how many seconds the text ends if nobody feeds it."""
-        return max(0.0, self._fed_at + self._patience - self._clock())
+        """In how many seconds `poll` may give more, or the text ends, if nobody feeds it."""
+        idle = self._idle_seconds()
+        if idle < self._flush_after and self._ends_with_mark():
+            return self._flush_after - idle
+        return max(0.0, self._patience - idle)
 
-    def __iter__(self) -> Iterator[Segment | None]:
-        return self.clauses()
+    def _idle_seconds(self) -> float:
+        return self._clock() - self._fed_at
 
-    def clauses(self, is_end: IsEnd = lambda _, __: True) -> Iterator[Segment | None]:
-        """What was written and not yielded yet, clause by clause.
-
-        `is_end` is asked whether a clause ends at a position of a text that looks like it.
+    def _may_flush(self) -> bool:
+        """The text seems to be complete as it is: it ends with a mark, and nothing came for a
+        while.
         """
-        while True:
-            with self._changed:
-                segment = self._next(is_end)
-                if segment is None and self._ended:
-                    return
-            yield segment
-            if segment is None:
-                self._wait_for_a_clause(is_end)
+        return self._idle_seconds() >= self._flush_after and self._ends_with_mark()
 
-    def _wait_for_a_clause(self, is_end: IsEnd) -> None:
-        with self._changed:
-            while not self._ended and self._clause_end(is_end) is None:
-                left = self._fed_at + self._patience - self._clock()
-                if left <= 0:
-                    self._ended = True
-                else:
-                    self._changed.wait(left)
+    def _ends_with_mark(self) -> bool:
+        return not self._flushed and ends_with_mark(self._sent[-CONTEXT:])
 
-    def _next(self, is_end: IsEnd) -> Segment | None:
-        end = len(self._text) if self._ended else self._clause_end(is_end)
-        if end is None or end <= self._spoken:
-            return None
-        segment = Segment(self._spoken, self._text[self._spoken : end])
-        self._spoken = end
-        return segment
+    def _flush(self) -> None:
+        """What was held back for what might follow is spoken as it is."""
+        if self._speaker is not None and not self._flushed:
+            self._text += self._speaker.feed("", final=True)
+        self._flushed = True
 
-    def _clause_end(self, is_end: IsEnd) -> int | None:
-        """Where the last complete clause that is not spoken yet ends, if there is one."""
-        rest = self._text[self._spoken : self._spoken + _LONGEST_WORD]
-        blank = len(rest) - len(rest.lstrip())
-        ends = [match.end() for match in _CLAUSE_END.finditer(rest) if match.end() > blank]
-        if (end := next((end for end in reversed(ends) if is_end(rest, end)), None)) is not None:
-            return self._spoken + end
-        if len(rest) > _LONGEST_CLAUSE and (space := rest.rfind(" ")) > 0:
-            return self._spoken + space
-        return self._spoken + _LONGEST_WORD if len(rest) == _LONGEST_WORD else None
+    def _end(self) -> None:
+        """What is written so far is all."""
+        if not self._ended:
+            self._flush()
+        self._ended = True
+
+    def _clauses_end(self, language: str) -> int | None:
+        """Where the last complete clause that was not given yet ends; None if there is none."""
+        at = self._spoken
+        while (end := _clause_end(self._text, language, at)) is not None:
+            at = past_space(self._text, end)
+        return at if at > self._spoken else None
+
+
+def _clause_end(text: str, language: str, start: int) -> int | None:
+    """Where the clause that begins at `start` ends; None while that is not known.
+
+    A clause that is too long is cut: at a space, else between words, else anywhere.
+    """
+    start_of_words = past_space(text, start)
+    boundary = next(boundaries(text, language, start, complete=False), None)
+    end = len(text) if boundary is None else boundary.end
+    if end - start_of_words > _LONGEST_CLAUSE:
+        latest = start_of_words + _LONGEST_CLAUSE
+        if (space := text.rfind(" ", start_of_words, latest + 1)) > 0:
+            return space
+        if (bound := last_word_end(text, latest)) > start_of_words:
+            return bound
+        end = min(end, start_of_words + _LONGEST_WORD)
+        if (space := text.find(" ", latest, end)) > 0:
+            return space
+        if end == start_of_words + _LONGEST_WORD:
+            return end
+    return None if boundary is None else end

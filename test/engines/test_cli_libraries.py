@@ -28,7 +28,7 @@ import k2so_tts
 
 TIMEOUT = 60.0
 PACKAGE_ROOT = Path(k2so_tts.__file__).parents[1]
-PYTHON_PACKAGES = ("numpy", "soxr", "rich", "sentencex", "sounddevice")
+PYTHON_PACKAGES = ("numpy", "soxr", "regex", "rich", "sentencex", "sounddevice")
 BLOCKER = """
 import ctypes, ctypes.util, sys
 
@@ -121,6 +121,7 @@ def test_doctor_tells_how_to_install_a_library(library: str, row: str, command: 
     [
         ("numpy", ("say", "x")),
         ("soxr", ("say", "x")),
+        ("regex", ("say", "x")),
         ("rich", ("say", "x")),
         ("sounddevice", ("say", "x")),
         ("numpy", ("voices",)),

@@ -26,7 +26,7 @@ import pytest
 
 from k2so_tts.audio import Block, Pcm
 from k2so_tts.bench.texts import PARAGRAPH
-from k2so_tts.engines import NORMAL, Prosody, Voice, create_engine
+from k2so_tts.engines import NORMAL, Prosody, UnknownVoice, Voice, create_engine, match_voice
 from k2so_tts.engines.toolkit.loudness import integrated_loudness
 from k2so_tts.limiter import CEILING
 from k2so_tts.synthesis.engine_supervisor import EngineSpec, load
@@ -51,7 +51,11 @@ class Tone:
         "faint": 0.01,
         "full": 1.0,
         "silent": 0.0,
+        "spiky": 0.03,
+        "russian": 0.4,
     }
+    spike = 16_000
+    """The samples that stick out of the voice `spiky`, one in a thousand."""
 
     def __init__(self) -> None:
         self.spoken: list[str] = []
@@ -61,19 +65,24 @@ class Tone:
     def close(self) -> None: ...
 
     def voices(self) -> Sequence[Voice]:
-        return [Voice(name, "en") for name in self.peaks]
+        return [Voice(name, "ru" if name == "russian" else "en") for name in self.peaks]
 
     def find_voice(self, name: str) -> str:
-        return name
+        if (found := match_voice(self.voices(), name)) is None:
+            raise UnknownVoice(name)
+        return found
 
     def loudness(self, voice: str) -> float | None:
         """Known of a voice that has spoken, as with Piper."""
-        known = voice in self.spoken and voice in ("soft", "loud", "faint")
+        known = voice in self.spoken and voice in ("soft", "loud", "faint", "russian")
         return lufs(self.tone(voice)) if known else None
 
     def tone(self, voice: str) -> Pcm:
         sine = np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)
-        return np.asarray(np.rint(sine * self.peaks[voice] * 32767), np.int16)
+        pcm = np.asarray(np.rint(sine * self.peaks[voice] * 32767), np.int16)
+        if voice == "spiky":
+            pcm[::1000] = pcm[-1] = self.spike
+        return pcm
 
     def synthesise(self, _: str, voice: str, __: Prosody) -> Iterator[Block]:
         self.spoken.append(voice)
@@ -92,9 +101,9 @@ def loaded(phrases: PhraseCache | None = None) -> LoadedEngine:
     return load(EngineSpec("espeak"), Tone(), phrases)
 
 
-def spoken(engine: LoadedEngine, voice: str, volume: float = 1.0) -> Pcm:
-    options = SynthesisOptions(voice, volume=volume)
-    return np.concatenate(list(stream_pcm(Synthesis(engine, TEXT, options))))
+def spoken(engine: LoadedEngine, voice: str, volume: float = 1.0, text: str = TEXT) -> Pcm:
+    options = SynthesisOptions(voice, volume=volume, segmentation="sentence")
+    return np.concatenate(list(stream_pcm(Synthesis(engine, text, options))))
 
 
 @pytest.mark.parametrize("voice", ["soft", "loud", "other"])
@@ -127,6 +136,18 @@ def test_what_is_amplified_never_clips() -> None:
     assert np.abs(spoken(engine, "full", 2.0).astype(int)).max() <= CEILING * 32768 + 1
 
 
+def test_voices_within_a_text_are_equally_loud(tmp_path: Path) -> None:
+    """And what they say together is not kept as a phrase, which has one gain."""
+    engine = loaded(PhraseCache(directory=tmp_path))
+    pcm = spoken(engine, "soft", text="Several words. Несколько слов.")
+    assert isinstance(engine.engine, Tone)
+    assert engine.engine.spoken[-2:] == ["soft", "russian"]
+    for half in np.array_split(pcm, 2):
+        assert lufs(half) == pytest.approx(REFERENCE_LUFS, abs=0.3)
+    assert engine.phrases is not None
+    assert engine.phrases.kept()[0] == 0
+
+
 def test_a_phrase_said_again_is_as_loud_as_the_first_time(tmp_path: Path) -> None:
     """Also before the engine, started anew, knows how loud the voice is."""
     first = spoken(loaded(PhraseCache(directory=tmp_path)), "loud")
@@ -137,6 +158,17 @@ def test_a_phrase_said_again_is_as_loud_as_the_first_time(tmp_path: Path) -> Non
     assert phrases.hits == 1
     quiet = spoken(again, "loud", 0.5)
     np.testing.assert_allclose(quiet, first * 0.5, atol=1)
+
+
+def test_a_phrase_said_again_is_limited_as_the_first_time(tmp_path: Path) -> None:
+    engine = loaded(PhraseCache(directory=tmp_path))
+    text = f"{TEXT} {TEXT}"
+    first = spoken(engine, "spiky", text=text)
+    assert engine.gain_of("spiky") > 1.7
+    assert 0.8 * 32768 < np.abs(first.astype(int)).max() <= CEILING * 32768 + 1
+    assert (spoken(engine, "spiky", text=text) == first).all()
+    assert engine.phrases is not None
+    assert engine.phrases.hits == 1
 
 
 def test_the_samples_of_espeak_are_never_changed() -> None:

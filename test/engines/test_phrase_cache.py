@@ -46,6 +46,8 @@ from k2so_tts.synthesis.phrase_cache import (
     key_of,
 )
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
+from k2so_tts.text.lexicon import Lexicon
+from k2so_tts.text.speakable import SpeakableSettings
 
 TEXT = "This is said again and again. It always sounds the same."
 TIMEOUT = 60.0
@@ -99,6 +101,15 @@ def test_what_is_kept_is_what_was_put(phrases: PhraseCache) -> None:
     assert is_same(phrases.get("b"), phrase(seed=1))
     assert (phrases.hits, phrases.misses, phrases.fault) == (1, 1, None)
     assert phrases.kept()[0] == 2
+
+
+def test_a_changed_pronunciation_is_not_found_among_the_phrases(
+    control: Control, phrases: PhraseCache
+) -> None:
+    for word in ("ross", "roz", "ross"):
+        rewriting = SpeakableSettings(lexicon=Lexicon({"": {"ROS": word}}))
+        spoken(control, SynthesisOptions("hum", rewriting=rewriting), phrases, "ROS here.")
+    assert texts(control) == ["hum: ross here.", "hum: roz here."]
 
 
 def test_those_go_that_were_not_used_for_longest(tmp_path: Path) -> None:

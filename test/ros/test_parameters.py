@@ -122,6 +122,10 @@ def test_an_unknown_engine_or_voice_is_named(changes: dict[str, str], message: s
         ("de", "de"),
         ("robot", "en-us+m3"),
         ("guide", "de"),
+        ("de-DE", "de"),
+        ("zh-CN", "cmn"),
+        ("en-IN", "en-gb"),
+        ("en-CA", "en-us+f3"),
     ],
 )
 def test_a_goal_is_spoken_in_its_language(language: str, voice: str) -> None:
@@ -131,6 +135,20 @@ def test_a_goal_is_spoken_in_its_language(language: str, voice: str) -> None:
         assert voices.voice_for(language) == voice
         with pytest.raises(UnknownVoice):
             voices.voice_for("xx-nope")
+    finally:
+        voices.close()
+
+
+@pytest.mark.parametrize(
+    ("language", "voice"),
+    [("", "de+f3"), ("en", "de+f3"), ("de-CH", "de+f3"), ("en-US", "en-us"), ("EN", "en-gb")],
+)
+def test_the_default_language_of_a_goal_does_not_ask_for_english(language: str, voice: str) -> None:
+    voices = VoiceSelector({**SERVER, "voice": "de+f3"})
+    try:
+        assert voices.voice_for(language) == voice
+        voices.configure({**SERVER, "voice": "de+f3", "voice_aliases": "en=en-us"})
+        assert voices.voice_for("en") == "en-us"
     finally:
         voices.close()
 

@@ -41,8 +41,8 @@ FLOORS = (
     ("ros",),
     ("synthesis", "playback", "effects"),
     ("engines",),
-    ("text", "metrics", "settings", "processes", "resampler", "limiter"),
-    ("audio",),
+    ("text", "metrics", "processes", "resampler", "limiter"),
+    ("audio", "settings"),
 )
 """From top to bottom: a module may import from lower floors only, and from its own room."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

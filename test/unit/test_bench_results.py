@@ -110,6 +110,8 @@ def test_a_regression_exceeds_a_bound(changed: dict[str, float], exceeded: set[s
     """A long text waited for whole; an engine started for each text; players that wait too long."""
     times = {"short": 0.03, "long": 0.03, "traditional": 0.3, "pipe": 0.03} | changed
     found = ratios({name: [value] for name, value in times.items()})
+    of_another = ratios({name: [value] for name, value in times.items()}, "piper")
+    assert [ratio.name for ratio in of_another] == ["streamed_over_traditional", "long_over_short"]
     assert {ratio.name for ratio in found if not ratio.holds} == exceeded
 
 

@@ -203,7 +203,15 @@ def test_marks_say_how_much_of_the_text_is_spoken() -> None:
     queue.mark(0, 7, 5)
     queue.mark(0, 30, 9)
     assert queue.marks == ((10, 3), (10, 5), (30, 9)), "none lies before an earlier one"
-    assert [queue.text_end(frames) for frames in (0, 9, 10, 29, 30, 99)] == [0, 0, 5, 5, 9, 9]
+    assert [queue.text_progress(frames) for frames in (0, 9, 10, 15, 29, 30, 99)] == [
+        (0, 3, 0.0),
+        (0, 3, 0.9),
+        (5, 9, 0.0),
+        (5, 9, 0.25),
+        (5, 9, 0.95),
+        (9, 9, 0.0),
+        (9, 9, 0.0),
+    ]
 
 
 def test_writes_of_a_stale_generation_are_ignored() -> None:

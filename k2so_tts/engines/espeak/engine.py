@@ -86,7 +86,8 @@ class EspeakEngine:
     def find_voice(self, name: str) -> str:
         """The voice for a language tag, with or without a variant. Raises `UnknownVoice`."""
         base, plus, variant = name.partition("+")
-        found = self._by_language.get(base.lower()) or match_voice(self._voices, base)
+        listed = self._by_language.get(base.lower().replace("_", "-"))
+        found = listed or match_voice(self._voices, base)
         if found is None:
             raise UnknownVoice(f"espeak-ng has no voice or language {brief(base)}")
         if plus and variant not in self._variants:

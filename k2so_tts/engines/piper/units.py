@@ -21,6 +21,7 @@ import re
 import unicodedata
 from itertools import accumulate
 
+from k2so_tts.text.boundaries import boundaries, past_space
 from k2so_tts.text.segmenter import sentence_ends
 
 LONGEST = 280
@@ -31,7 +32,6 @@ _DIGIT_SIZE, _SYMBOL_SIZE, _CAPITAL_SIZE, _WIDE_SIZE = 6, 5, 2, 14
 """A digit is a word and more (`1,000`), a capital may be spelled, and espeak-ng may call an
 ideograph "Chinese letter"."""
 _RAW_PHONEMES = re.compile(r"\[\[.*?\]\]", re.DOTALL)
-_CLAUSE_END = re.compile(r"[,;:—–.!?][\"'”’)\]]*\s+|[、，；：。]|\n\s*")
 _SPACE = re.compile(r"\s+")
 
 
@@ -50,23 +50,28 @@ def units(text: str, language: str) -> list[tuple[int, int]]:
     start = 0
     for end in sentence_ends(text, language):
         if not is_inside(end):
-            made += _bounded(text, start, end, raw)
+            made += _bounded(text, start, end, raw, language)
             start = end
     return made
 
 
-def _bounded(text: str, start: int, end: int, raw: list[tuple[int, int]]) -> list[tuple[int, int]]:
+def _bounded(
+    text: str, start: int, end: int, raw: list[tuple[int, int]], language: str
+) -> list[tuple[int, int]]:
     """A sentence as one unit, or more if it sounds too long."""
     made = []
     while (fitting := _fitting(text[start:end])) < end - start:
         at = start + fitting
-        places = [
-            [match.end() for match in pattern.finditer(text, start + fitting // 2, at)]
-            for pattern in (_CLAUSE_END, _SPACE)
-        ]
+        clauses = (past_space(text, found.end) for found in boundaries(text, language, start, at))
+        spaces = (match.end() for match in _SPACE.finditer(text, start + fitting // 2, at))
         allowed = [
-            [place for place in found if not any(first < place < last for first, last in raw)]
-            for found in places
+            [
+                place
+                for place in found
+                if start + fitting // 2 < place <= at
+                and not any(first < place < last for first, last in raw)
+            ]
+            for found in (clauses, spaces)
         ]
         cut = next((found[-1] for found in allowed if found), None) or _end_of_raw(at, raw)
         made.append((start, cut))

@@ -40,8 +40,6 @@ _REMEMBERED = 8
 _LEAST_SECONDS_PER_SIZE = 1e-4
 _LATE = 1.1
 """By so much longer than last time a block may take without a gap."""
-_USUAL_SHARE = 2 / 3
-"""Of the latest texts: what fewer of them have needed was a busy moment."""
 _BEGINNING_SECONDS = 1.0
 """Sound of a cancelled text from which it shows how much had to be collected."""
 _MOST_COLLECTED = 0.9
@@ -129,7 +127,7 @@ class PaceEstimator:
         if not self._latest:
             return 0.0
         audio = buffered_seconds + self._audio_of.fixed + self._audio_of.slope * size
-        needed = sorted(self._needed)[int(_USUAL_SHARE * len(self._needed))]
+        needed = max(self._needed)
         factor = _LATE * self.real_time_factor
         if factor > 1.0:
             needed = max(needed, audio * (1.0 - 1.0 / factor))

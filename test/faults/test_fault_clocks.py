@@ -180,7 +180,7 @@ def check_stamps(observer: Observer, now_ns: Callable[[], int] | None) -> None:
 
 
 def is_heard(goal: Goal) -> bool:
-    return len(goal.feedback) > 3
+    return len(goal.feedback) > 7
 
 
 def check_steps(

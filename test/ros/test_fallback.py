@@ -251,7 +251,7 @@ def test_a_cancelled_goal_knows_what_the_fallback_has_said(
         wait_for(observer, engine_state="ready")
         control.set("fault", "raise:second")
         goal = observer.send(TEXT + " And a lot more is to come of it. " * 10)
-        observer.wait(lambda: len(goal.feedback) > 20)
+        observer.wait(lambda: len(goal.feedback) > 24)
         observer.cancel(goal)
         observer.wait_for_end(goal)
         assert goal.text.startswith("This is the first of them. Here comes")

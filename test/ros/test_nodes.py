@@ -135,7 +135,7 @@ def test_volume_and_rate_of_a_goal_are_heard(quiet_robot: Observer) -> None:
 def test_replace_cuts_the_current_goal_short(quiet_robot: Observer) -> None:
     assert quiet_robot.set_parameter("/speak_server", "queue_policy", "replace").successful
     first = quiet_robot.send(LONG)
-    quiet_robot.wait(lambda: len(first.feedback) > 5)
+    quiet_robot.wait(lambda: len(first.feedback) > 9)
     second = quiet_robot.say("Instead.")
     assert (second.status, second.text) == (SUCCEEDED, "Instead.")
     assert first.status == ABORTED
@@ -166,7 +166,7 @@ def test_a_queued_goal_that_is_cancelled_was_never_heard(quiet_robot: Observer) 
 
 def test_stop_ends_everything(quiet_robot: Observer) -> None:
     goals = [quiet_robot.send(LONG), quiet_robot.send("Never.")]
-    quiet_robot.wait(lambda: len(goals[0].feedback) > 3)
+    quiet_robot.wait(lambda: len(goals[0].feedback) > 7)
     assert quiet_robot.call(Trigger, "/speak_server/stop").success
     quiet_robot.wait(lambda: all(goal.status is not None for goal in goals))
     assert [goal.status for goal in goals] == [ABORTED, ABORTED]
@@ -276,7 +276,7 @@ def test_a_player_that_dies_in_mid_sentence_aborts_the_goal(observer: Observer) 
     with running("speak_server"):
         observer.wait_for_nodes()
         goal = observer.send(LONG)
-        observer.wait(lambda: len(goal.feedback) > 10)
+        observer.wait(lambda: len(goal.feedback) > 14)
         player.kill()
         died = time.monotonic()
         player.wait(STOP_SECONDS)
@@ -300,7 +300,7 @@ def test_a_player_that_is_back_goes_on(observer: Observer) -> None:
     with running("speak_server", player_lost="wait"):
         observer.wait_for_nodes()
         goal = observer.send(LONG, rate=3.0)
-        observer.wait(lambda: len(goal.feedback) > 10)
+        observer.wait(lambda: len(goal.feedback) > 14)
         player.kill()
         player.wait(STOP_SECONDS)
         observer.wait(lambda: "player" in observer.status("/speak_server").get("message", ""))
@@ -342,7 +342,7 @@ def test_signals_end_a_node_in_mid_sentence(
     try:
         observer.wait_for_nodes()
         goal = observer.send(LONG)
-        observer.wait(lambda: len(goal.feedback) > 5)
+        observer.wait(lambda: len(goal.feedback) > 9)
         children = psutil.Process(processes[program].pid).children(recursive=True)
         processes[program].send_signal(number)
         assert processes[program].wait(STOP_SECONDS) == 0
@@ -380,7 +380,7 @@ def test_no_frame_is_lost_when_the_player_appears_with_the_goal(observer: Observ
 
 def test_pause_keeps_what_is_buffered(quiet_robot: Observer) -> None:
     goal = quiet_robot.send("This sentence is interrupted for a while.")
-    quiet_robot.wait(lambda: len(goal.feedback) > 3)
+    quiet_robot.wait(lambda: len(goal.feedback) > 7)
     assert quiet_robot.call(SetBool, "/audio_player/pause", data=True).success
     quiet_robot.wait(lambda: not quiet_robot.speaking[-1][1])
     seen = heard_so_far(quiet_robot)
@@ -405,7 +405,7 @@ def test_mute_goes_on_unheard(quiet_robot: Observer) -> None:
 
 def test_stop_of_the_player_ends_the_goal_too(quiet_robot: Observer) -> None:
     goal = quiet_robot.send(LONG)
-    quiet_robot.wait(lambda: len(goal.feedback) > 5)
+    quiet_robot.wait(lambda: len(goal.feedback) > 9)
     assert quiet_robot.call(Trigger, "/audio_player/stop").success
     quiet_robot.wait(lambda: goal.status is not None)
     assert goal.status == ABORTED

@@ -104,7 +104,7 @@ def voices() -> Iterator[VoiceSelector]:
         ("en", "piper", JOE),
         ("host", "piper", JOE),
         ("de", "espeak", "de"),
-        ("en-gb", "espeak", "en-gb"),
+        ("en-gb", "piper", JOE),
         ("guide", "espeak", "de"),
         ("en-us+f3", "espeak", "en-us+f3"),
     ],

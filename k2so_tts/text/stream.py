@@ -96,7 +96,8 @@ def last_word_end(text: str, end: int) -> int:
     if end >= len(text):
         return len(text)
     earliest = max(0, end - _LONGEST_WORD)
-    start = max(earliest, text.rfind(" ", earliest, end))
+    space = max(earliest, text.rfind(" ", earliest, end))
+    start = earliest + len(text[earliest:space].rstrip())  # there is no bound inside of white space
     bounds = _WORD_BOUND.finditer(text, start, end + _WORD_CONTEXT)
     return max((match.start() for match in bounds if match.start() <= end), default=0)
 

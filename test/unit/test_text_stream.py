@@ -94,6 +94,7 @@ def test_clean(text: str, cleaned: str) -> None:
         ("one\ntwo\tthree", 9, "one\ntwo"),
         ("one\u3000two\u00a0three", 9, "one\u3000two"),
         ("a b", 0, ""),
+        ("one   ", 5, "one"),
     ],
 )
 def test_whole_words(text: str, end: int, heard: str) -> None:

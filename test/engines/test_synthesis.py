@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.audio import CHUNK_FRAMES, Block, Chunk, Mark, Pcm, apply_gain
@@ -364,7 +364,6 @@ def test_the_time_that_the_engine_took_is_measured() -> None:
     assert synthesis.seconds == 7.0
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 12), st.integers(1, 400)), min_size=1, max_size=8))
 def test_no_word_counts_as_heard_before_its_mark(words: list[tuple[int, int]]) -> None:
     """Each word has a length in characters and a duration in frames."""
@@ -575,7 +574,6 @@ def fail_over_to(loaded: LoadedEngine | None, failures: list[str]) -> FailOver:
 
 @pytest.mark.parametrize("rate", [1000, 1500])
 @pytest.mark.parametrize("streamed", [False, True])
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a,", "bcd", "efghi.", "jk", "lmnopq;", "r!"]), min_size=1),
     st.data(),

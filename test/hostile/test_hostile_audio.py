@@ -193,7 +193,7 @@ def assert_is_heard(bench: SimulatedPlayer) -> None:
     assert np.array_equal(sounding(bench.hear_all()), sounding(sound))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.randoms(use_true_random=False, note_method_calls=False), st.integers(1, 30))
 def test_any_few_messages_leave_a_player_that_plays(rng: random.Random, count: int) -> None:
     """As above, with hypothesis, which finds the shortest sequence that fails."""

@@ -71,7 +71,7 @@ VALUES: list[Any] = [
 ]
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(
     st.sampled_from(ALL),
     st.none()

@@ -78,7 +78,7 @@ def messages(draw: st.DrawFn) -> AudioStamped:
     return message
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(messages())
 def test_any_message_is_decoded_or_refused_by_a_field(message: AudioStamped) -> None:
     for sample_format in (message.audio.info.format, *FIELDS):
@@ -103,7 +103,7 @@ def check_received(message: AudioStamped, received: Received) -> None:
     assert np.abs(samples).max(initial=0.0) <= 1.0
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.binary(max_size=200), st.integers(*RATES), st.integers(0, LAST_NS), st.text(max_size=8))
 @example(b"", 22_050, 0, "")
 @example(b"\x00\x80\xff\x7f", 22_050, 0, "")

@@ -273,7 +273,7 @@ def test_boundaries_are_found_from_one_place_to_another() -> None:
     assert [found.end for found in boundaries(text, "en", 0, 15)] == [4, 9]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(prose, words), languages, st.data())
 def test_what_is_known_of_a_text_does_not_change_with_what_follows(
     text: str, language: str, data: st.DataObject
@@ -286,7 +286,6 @@ def test_what_is_known_of_a_text_does_not_change_with_what_follows(
     assert len(known) >= len(decided), "what follows was enough to decide"
 
 
-@settings(deadline=None)
 @given(st.one_of(prose, words), languages)
 def test_every_boundary_is_between_what_has_a_sound(text: str, language: str) -> None:
     ends = [boundary.end for boundary in boundaries(text, language)]
@@ -298,7 +297,6 @@ def test_every_boundary_is_between_what_has_a_sound(text: str, language: str) ->
         start = end
 
 
-@settings(deadline=None)
 @given(st.one_of(prose, words), languages, st.data())
 def test_the_boundaries_after_one_do_not_depend_on_those_before(
     text: str, language: str, data: st.DataObject

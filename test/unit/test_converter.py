@@ -53,7 +53,7 @@ def test_pieces_are_converted_as_the_whole(rate: int, target: int) -> None:
     np.testing.assert_allclose(result, whole[: len(result)], atol=2e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 1500), min_size=1, max_size=10),
     st.sampled_from(RATES),

@@ -383,7 +383,7 @@ OPERATIONS = st.lists(
 ENDS = st.one_of(st.none(), st.integers(-10, 8000))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(1, 6), OPERATIONS, ENDS, st.integers(1, 1024))
 def test_every_frame_is_heard_once_or_counted(
     depth: int, operations: list[tuple[str, int]], end: int | None, last_blocks: int

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.text.languages import best_language
@@ -134,7 +134,6 @@ def test_the_nearest_variety_is_taken(wanted: str, known: list[str], found: str 
     assert (None if index is None else known[index]) == found
 
 
-@settings(deadline=None)
 @given(st.text(max_size=12), st.lists(st.text(max_size=12), max_size=4))
 def test_any_text_may_be_asked_for(wanted: str, known: list[str]) -> None:
     index = best_language(wanted, known)

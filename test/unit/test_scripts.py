@@ -20,7 +20,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.text.scripts import script_runs, scripts_of
@@ -83,7 +83,6 @@ def test_parts_in_other_scripts_are_told_apart(
     assert [(text[run.start : run.end], run.language) for run in runs] == parts
 
 
-@settings(deadline=None)
 @given(
     st.text(st.sampled_from("abé語한กสक ,.;:!?\n“”3٣\u0301\u200dカпїΓ"), max_size=60),
     st.sampled_from(LANGUAGES),

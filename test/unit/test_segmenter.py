@@ -100,7 +100,7 @@ def test_sentences_are_told_apart(language: str, text: str) -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(prose, st.sampled_from(SEGMENTATIONS), st.floats(1, 300), st.sampled_from([0.7, 1.0, 1.6]))
 def test_the_segments_are_the_text_and_bounded(
     text: str, where: str, room: float, growth: float

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from k2so_tts.settings import SettingError
@@ -120,7 +120,6 @@ def test_offsets_lead_from_the_spoken_to_the_sent_text(case: Case) -> None:
         assert ends[-1] == len(case.sent)
 
 
-@settings(deadline=None)
 @given(texts, st.sampled_from(LANGUAGES), st.lists(st.integers(0, 200), max_size=4))
 def test_any_cut_of_any_text_is_spoken_the_same(text: str, language: str, cuts: list[int]) -> None:
     whole = speakable(text, language, SPEAKABLE)
@@ -130,7 +129,6 @@ def test_any_cut_of_any_text_is_spoken_the_same(text: str, language: str, cuts: 
     assert streamed(list(text), language) == whole.text
 
 
-@settings(deadline=None)
 @given(texts, st.sampled_from(LANGUAGES))
 def test_offsets_of_any_text_are_monotone_and_end_at_its_end(text: str, language: str) -> None:
     whole = speakable(text, language, SPEAKABLE)
@@ -139,14 +137,12 @@ def test_offsets_of_any_text_are_monotone_and_end_at_its_end(text: str, language
     assert not whole.text or ends[-1] == len(text)
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(categories=("L", "Zs")), max_size=60))
 def test_letters_are_never_lost(text: str) -> None:
     how = SpeakableSettings(frozenset(FILTERS) - {"unicode", "normalise"})
     assert speakable(text, "en", how).text == text
 
 
-@settings(deadline=None)
 @given(texts)
 def test_without_filters_a_text_is_spoken_as_it_was_sent(text: str) -> None:
     assert speakable(text, "en", AS_SENT).text == text

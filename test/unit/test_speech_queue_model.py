@@ -92,7 +92,7 @@ actions = st.one_of(
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(actions, seconds), min_size=1, max_size=10),
     st.sampled_from(["none", "player", "foreign"]),

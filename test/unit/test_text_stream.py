@@ -32,7 +32,6 @@ any_text = st.text(st.characters(codec=None), max_size=60)
 prose = st.text(st.sampled_from("abcé語 ,.;:!?…\n\t\"')。、3ABगส।-*🎉"), max_size=400)
 
 
-@settings(deadline=None)
 @given(any_text)
 def test_clean_leaves_what_can_be_spoken(text: str) -> None:
     cleaned = clean(text)
@@ -101,7 +100,6 @@ def test_whole_words(text: str, end: int, heard: str) -> None:
     assert whole_words(text, end) == heard
 
 
-@settings(deadline=None)
 @given(prose, st.data())
 def test_whole_words_are_words_from_the_beginning(text: str, data: st.DataObject) -> None:
     end = data.draw(st.integers(0, len(text)))
@@ -199,7 +197,7 @@ def pieces_of(text: str, cuts: list[int]) -> list[str]:
     return [text[start:end] for start, end in pairwise(ends)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(prose, st.lists(st.integers(0, 400), max_size=8), st.sampled_from(["en", "de", "zh", "th"]))
 def test_clauses_do_not_depend_on_where_the_pieces_are_cut(
     text: str, cuts: list[int], language: str

@@ -198,7 +198,6 @@ def test_stamps_of_zero_are_no_stamps() -> None:
     assert stream.timeline.exact is False
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-0.08, 0.08), min_size=12, max_size=12))
 def test_stamps_of_the_time_of_sending_change_nothing(jitter: list[float]) -> None:
     stream = Stream(start_ns=START)
@@ -383,7 +382,7 @@ def deliveries(draw: st.DrawFn) -> tuple[int, list[int]]:
     return count, [number for _, number in sorted(arrivals)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     deliveries(),
     st.sampled_from([8000, 22_050, 44_100, 48_000, 192_000]),

@@ -41,7 +41,7 @@ test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
 	@. ./env.sh && tools/run_tests 4:test/ros,test/engines,test/voices,test/unit 3:test/sound -- $(PYTEST_ARGS)
 
 test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
-	@. ./env.sh && pytest test/unit $(PYTEST_ARGS)
+	@. ./env.sh && pytest -n auto test/unit $(PYTEST_ARGS)
 
 test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces run it: the unit tests
 	@rm -f $(build)/k2so_tts/pytest.xml

@@ -21,14 +21,14 @@ import contextlib
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from support.processes import eventually, is_gone
 
 from k2so_tts.audio import Block, Mark, Pcm
 from k2so_tts.engines import NORMAL, EngineError, EngineUnavailable, Prosody, UnknownVoice
@@ -71,15 +71,6 @@ def marks(engine: EspeakEngine, text: str, prosody: Prosody = NORMAL) -> list[Ma
     return [mark for block in blocks for mark in block.marks]
 
 
-def eventually(condition: Callable[[], bool], timeout: float = 5.0) -> bool:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
-
-
 def family(engine: EspeakEngine) -> list[psutil.Process]:
     """The engine's process and, when nothing is said, the child that waits for the next text."""
     assert engine.pid is not None
@@ -99,13 +90,6 @@ def sockets(process: psutil.Process) -> set[str]:
         links = (link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir())
         return {link.name for link in links if link.name.startswith("socket:")}
     return set()
-
-
-def is_gone(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from __future__ import annotations
 import sys
 
 import psutil
+from support.processes import eventually, is_gone
 
 from k2so_tts.engines.toolkit.worker_client import WorkerClient
 
@@ -44,8 +45,8 @@ def test_the_children_of_a_worker_are_killed_with_it_even_if_they_are_stopped() 
     child.suspend()
     client.close()
     try:
-        child.wait(30)
+        assert eventually(lambda: is_gone(child))
     finally:
-        if child.is_running():
+        if not is_gone(child):
             child.kill()
     assert client.pid is None

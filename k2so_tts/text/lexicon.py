@@ -25,6 +25,7 @@ that language alone:
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,16 +76,22 @@ def load_lexicon(path: str) -> Lexicon:
 
     file = Path(path).expanduser()
     try:
-        if file.stat().st_size > _LARGEST_BYTES:
-            raise SettingError(f"lexicon {path}: more than {_LARGEST_BYTES} bytes")
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise SettingError(f"lexicon {brief(path)} is no file")
+        if status.st_size > _LARGEST_BYTES:
+            raise SettingError(f"lexicon {brief(path)}: more than {_LARGEST_BYTES} bytes")
         root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeError) as error:
-        raise SettingError(f"lexicon {path} cannot be read: {error}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise SettingError(f"lexicon {brief(path)} cannot be read: {reason}") from error
+    except UnicodeError as error:
+        raise SettingError(f"lexicon {brief(path)} cannot be read: {error}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingError(f"lexicon {path}, line {line}: {error.problem}") from error
+        raise SettingError(f"lexicon {brief(path)}, line {line}: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise SettingError(f"lexicon {path}: {' '.join(str(error).split())}") from error
+        raise SettingError(f"lexicon {brief(path)}: {' '.join(str(error).split())}") from error
     entries: dict[str, dict[str, str]] = {}
     for tag, name, spoken in _entries(path, root) if root is not None else ():
         entries.setdefault(tag, {})[name] = spoken
@@ -122,7 +129,7 @@ def _checked(path: str, key: yaml.Node, value: yaml.Node) -> tuple[str, str]:
 
 
 def _invalid(path: str, node: yaml.Node, what: str) -> SettingError:
-    return SettingError(f"lexicon {path}, line {node.start_mark.line + 1}: {what}")
+    return SettingError(f"lexicon {brief(path)}, line {node.start_mark.line + 1}: {what}")
 
 
 def lexicon_rules(lexicon: Mapping[str, str]) -> list[Rule[NormaliseState]]:

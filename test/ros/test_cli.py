@@ -87,7 +87,7 @@ def test_say_speaks_a_text_as_a_person_would_read_it(tmp_path: Path) -> None:
     lexicon.write_text("- K-2SO\n")
     result = run(*SAY, "K-2SO", *options)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"k2so-tts: lexicon {lexicon}, line 1: ")
+    assert result.stderr.startswith(f"k2so-tts: lexicon '{lexicon}', line 1: ")
 
 
 def test_say_plays_on_a_device() -> None:

@@ -107,7 +107,7 @@ def test_what_is_invalid_is_refused_by_name(robot: Observer, tmp_path: Path) -> 
     lexicon.write_text("K-2SO: kay two ess oh\nROS: [a, b]\n")
     result = robot.set_parameter("speak_server", "lexicon", str(lexicon))
     assert not result.successful
-    assert result.reason.startswith(f"lexicon {lexicon}, line 2: ")
+    assert result.reason.startswith(f"lexicon '{lexicon}', line 2: ")
     result = robot.set_parameter("speak_server", "text_filters", "sparkle")
     assert not result.successful
     assert "'text_filters' holds 'sparkle'; allowed: all, or some of markdown, " in result.reason

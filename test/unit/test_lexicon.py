@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,10 @@ def test_a_bad_file_is_refused_by_name_and_line(file: Path, content: str, messag
 def test_a_file_that_is_not_there_or_too_large_is_refused(file: Path) -> None:
     with pytest.raises(SettingError, match=r"cannot be read: .*No such file"):
         load_lexicon(str(file))
+    os.mkfifo(pipe := file.with_name("pipe"))
+    for other in (pipe, Path("/dev/zero"), file.parent):
+        with pytest.raises(SettingError, match="is no file"):
+            load_lexicon(str(other))
     with pytest.raises(SettingError, match="more than 1000000 bytes"):
         load(file, "# " + "x" * 1_000_000)
     file.write_bytes(b"a: \xff\n")

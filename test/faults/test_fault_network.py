@@ -114,7 +114,8 @@ class Robot:
         """Say what is to be heard whole after goals that are recorded from frame `start` on."""
         between = self.fall_silent(recording)
         following = self.observer.say(NEXT)
-        assert (following.status, following.text) == (SUCCEEDED, NEXT)
+        log = [f"{entry.name}: {entry.msg}" for entry in self.observer.log]
+        assert (following.status, following.text) == (SUCCEEDED, NEXT), log[-12:]
         end = self.fall_silent(recording)
         return Said([*goals], down_at, slice(start, between), slice(between, end))
 

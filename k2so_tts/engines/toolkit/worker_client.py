@@ -150,14 +150,14 @@ class WorkerClient:
         return body
 
     def _stop(self) -> None:
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._process is not None:
+        if self._process is not None:  # killed before its socket is closed, at which it would end
             if self._process.poll() is None:  # else its process id may be another's by now
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+        if self._control is not None:
+            self._control.close()
+            self._control = None
 
     def _connect(self) -> socket.socket:
         """A connection to the process, which is started again if it has died."""

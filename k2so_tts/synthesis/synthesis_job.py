@@ -37,6 +37,9 @@ from k2so_tts.text.scripts import script_runs
 from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
 from k2so_tts.text.stream import Segment, TextStream
 
+_STREAMED_SECONDS = 0.35
+"""Collected of an engine that streams before it is heard: it makes so much in milliseconds, and a
+busy machine may then keep it waiting."""
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
 
@@ -223,7 +226,9 @@ class SynthesisJob:
         pace = self.loaded.pace
         length = weighted_length(segment.text) / options.prosody.rate
         self._add_pause()
-        prebuffer = pace.prebuffer_seconds(length, chunks.buffered_seconds()) if is_segment else 0.0
+        prebuffer = _STREAMED_SECONDS
+        if is_segment:
+            prebuffer = pace.prebuffer_seconds(length, chunks.buffered_seconds())
         chunks.set_prebuffer(self._generation, prebuffer)
         first_frame, began, held = chunks.made, clock(), chunks.held_seconds
         timed: list[MadeBlock] = []

@@ -34,6 +34,7 @@ from k2so_tts.engines import (
     engine_names,
 )
 from k2so_tts.settings import SettingError
+from k2so_tts.text.languages import normal_tag
 
 _NONE_USABLE = 2
 _INSTALL = "install"
@@ -109,7 +110,7 @@ def _list_voices(name: str, given: Mapping[str, str], language: str, *, is_full:
 
 
 def _speaks(voice: Voice, language: str) -> bool:
-    wanted = language.lower().replace("_", "-")
+    wanted = normal_tag(language)
     return not wanted or f"{voice.language}-".startswith(f"{wanted}-")
 
 

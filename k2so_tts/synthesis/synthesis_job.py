@@ -32,7 +32,7 @@ from k2so_tts.synthesis.pace import MadeBlock
 from k2so_tts.synthesis.phrase_cache import LONGEST_SECONDS, Phrase, key_of
 from k2so_tts.synthesis.synthesis_state import SynthesisOptions, SynthesisState
 from k2so_tts.synthesis.trim import KEPT_SILENCE_SECONDS, pause_of, trimmed
-from k2so_tts.text.boundaries import speakable
+from k2so_tts.text.boundaries import has_sound
 from k2so_tts.text.scripts import script_runs
 from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
 from k2so_tts.text.stream import Segment, TextStream
@@ -159,7 +159,7 @@ class SynthesisJob:
                 yield 0.0
             else:
                 yield from self._speak_in_segments(part, voice, after_pause=after_pause)
-            after_pause = after_pause and not speakable(part.text)
+            after_pause = after_pause and not has_sound(part.text)
 
     def _runs(self, text: Segment) -> Iterator[tuple[Segment, str | None]]:
         """A part of the text in its scripts, each with its language; None: that of the voice."""
@@ -207,13 +207,13 @@ class SynthesisJob:
                 return
             segment = replace(segment, start=text.start + segment.start)
             self._speak(segment, voice, is_segment=True)
-            after_pause = after_pause and not speakable(segment.text)
+            after_pause = after_pause and not has_sound(segment.text)
             yield 0.0
 
     def _speak(self, segment: Segment, voice: str, *, is_segment: bool) -> None:
         """Speak a part of the text, if there is anything to pronounce in it."""
-        has_sound = speakable(segment.text) if is_segment else bool(segment.text.strip())
-        if has_sound and not self.is_over:
+        is_heard = has_sound(segment.text) if is_segment else bool(segment.text.strip())
+        if is_heard and not self.is_over:
             self._speak_with_engine(segment, voice, is_segment=is_segment)
         if not self.is_over:
             chunks = self._state.chunks

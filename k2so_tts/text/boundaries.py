@@ -30,6 +30,8 @@ from enum import IntEnum
 from functools import cache
 from typing import NamedTuple
 
+from k2so_tts.text.languages import language_code
+
 SENTENCE_MARKS = ".!?…‼⁇⁈⁉‽؟۔।॥։።፧፨။។៕。！？．｡"
 COLON_MARKS = ";:—–؛፤፥፦；："
 COMMA_MARKS = ",،፣၊՝、，､"
@@ -138,33 +140,28 @@ def boundaries(
             meaning depends on what follows. The strength of the last one may then be too low.
     """
     language = language_code(language)
-    has_sound, checked = False, start
+    is_heard, checked = False, start
     search_end = len(text) if stop is None else stop + CONTEXT
     for match in _CANDIDATE.finditer(text, start, search_end):
         if stop is not None and match.end() > stop:
             return
-        has_sound = has_sound or speakable(text[checked : match.start()])
+        is_heard = is_heard or has_sound(text[checked : match.start()])
         checked = match.end()
         if match.end() == len(text) and match[0] != "\n":
             return
-        if not has_sound:
+        if not is_heard:
             continue
         strength = _strength(_candidate(text, match, complete=complete), language)
         if strength is None:
             return
         if strength:
             yield Boundary(match.end() if match["marks"] else _without_space(text, match), strength)
-            has_sound = False
+            is_heard = False
 
 
-def speakable(text: str) -> bool:
+def has_sound(text: str) -> bool:
     """There is something in it to pronounce: a letter, a digit or a symbol."""
     return any(unicodedata.category(char)[0] in "LNS" or char in "%&@#" for char in text)
-
-
-def language_code(tag: str) -> str:
-    """The language of a BCP 47 tag, without its region: `de` of `de-AT`, and of `de_AT`."""
-    return tag.lower().replace("_", "-").partition("-")[0]
 
 
 def past_space(text: str, at: int) -> int:

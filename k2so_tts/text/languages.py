@@ -67,8 +67,18 @@ def best_language(wanted: str, known: Sequence[str]) -> int | None:
     return None
 
 
+def normal_tag(tag: str) -> str:
+    """A tag in small letters and with hyphens, as tags are compared: `de-at` of `de_AT`."""
+    return tag.lower().replace("_", "-")
+
+
+def language_code(tag: str) -> str:
+    """The language of a BCP 47 tag, without its region: `de` of `de-AT`, and of `de_AT`."""
+    return normal_tag(tag).partition("-")[0]
+
+
 def _plain(tag: str) -> str:
-    return _ENCODING.sub("", tag.lower().replace("_", "-"))
+    return _ENCODING.sub("", normal_tag(tag))
 
 
 def _parse(tag: str) -> _Tag | None:

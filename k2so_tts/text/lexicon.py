@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import regex
 
 from k2so_tts.settings import SettingError, brief
+from k2so_tts.text.languages import normal_tag
 from k2so_tts.text.normalise import NormaliseState
 from k2so_tts.text.rewriter import Rule
 
@@ -104,7 +105,7 @@ def _entries(path: str, root: yaml.Node) -> Iterator[tuple[str, str, str]]:
         if value.id != "mapping":
             yield "", *_checked(path, key, value)
         elif isinstance(key.value, str) and _TAG.fullmatch(key.value):
-            tag = key.value.lower().replace("_", "-")
+            tag = normal_tag(key.value)
             for name, spoken in _pairs(path, value):
                 yield tag, *_checked(path, name, spoken)
         else:

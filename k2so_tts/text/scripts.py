@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import regex
 
-from k2so_tts.text.boundaries import language_code
+from k2so_tts.text.languages import language_code
 
 _LANGUAGE_OF = {
     "Latin": "en",

@@ -35,10 +35,10 @@ from k2so_tts.text.boundaries import (
     SENTENCE_MARKS,
     Strength,
     boundaries,
-    language_code,
+    has_sound,
     past_space,
-    speakable,
 )
+from k2so_tts.text.languages import language_code
 from k2so_tts.text.stream import Segment
 
 WORD, CLAUSE, SENTENCE = "word", "clause", "sentence"
@@ -134,7 +134,7 @@ class Segmenter:
         """
         part = self._text[self._at : latest]
         most = _fitting(part, 0, budget)
-        sounds = [at for at, char in enumerate(part) if speakable(char)] or [0]
+        sounds = [at for at, char in enumerate(part) if has_sound(char)] or [0]
         last = min(sounds[-1], len(part) - LEAST // 2) if fits else len(part)
         places = [
             _Place(boundary.strength, 0, past_space(part, boundary.end - self._at))
@@ -198,7 +198,7 @@ def sentence_ends(text: str, language: str, start: int = 0) -> Iterator[int]:
     text. `language` is a BCP 47 tag. What has no sound belongs to a sentence that has.
     """
     last = len(text)
-    while last > start and not speakable(text[last - 1]):
+    while last > start and not has_sound(text[last - 1]):
         last -= 1
     for boundary in boundaries(text, language, start):
         if boundary.end >= last:

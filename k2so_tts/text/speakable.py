@@ -29,6 +29,7 @@ from typing import Any
 
 from k2so_tts.settings import Setting, SettingError, brief
 from k2so_tts.text.emoji_names import emoji_namer, require_emoji_names
+from k2so_tts.text.languages import language_code, normal_tag
 from k2so_tts.text.lexicon import EMPTY_LEXICON, Lexicon, lexicon_rules, load_lexicon
 from k2so_tts.text.markup import SILENT_TAGS, MarkupState, markup_rules
 from k2so_tts.text.normalise import NormaliseState, normalise_rules
@@ -145,8 +146,7 @@ class SpeakableStream:
     """The spoken form of a text that arrives in pieces, in a language (a BCP 47 tag)."""
 
     def __init__(self, language: str, settings: SpeakableSettings) -> None:
-        tag = _tag(language)
-        code = tag.partition("-")[0]
+        tag, code = normal_tag(language), language_code(language)
         words = words_of(code)
         rules = _rules(tag, settings)
         namer = emoji_namer(code) if settings.emoji == NAME else None
@@ -184,10 +184,6 @@ class _Rules:
 _PHONEMES: Rule[NormaliseState] = phonemes_rule()
 
 
-def _tag(language: str) -> str:
-    return language.lower().replace("_", "-")
-
-
 @lru_cache(maxsize=32)
 def _rules(tag: str, settings: SpeakableSettings) -> _Rules:
     filters = settings.filters
@@ -195,13 +191,13 @@ def _rules(tag: str, settings: SpeakableSettings) -> _Rules:
     if "lexicon" in filters:
         spelling += lexicon_rules(settings.lexicon.of(tag))
     if "normalise" in filters:
-        spelling += normalise_rules(tag.partition("-")[0])
+        spelling += normalise_rules(language_code(tag))
     return _Rules(*markup_rules(filters, settings.silent_tags), RuleSet(spelling))
 
 
 def prepare(language: str, settings: SpeakableSettings) -> None:
     """Compile the rules for a language, so that its first text need not wait for that."""
-    _rules(_tag(language), settings)
+    _rules(normal_tag(language), settings)
 
 
 def speakable(text: str, language: str, settings: SpeakableSettings) -> SpokenText:

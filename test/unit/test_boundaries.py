@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k2so_tts.text import boundaries as module
-from k2so_tts.text.boundaries import Boundary, Strength, boundaries, ends_with_mark, speakable
+from k2so_tts.text.boundaries import Boundary, Strength, boundaries, ends_with_mark, has_sound
 
 ORDINAL_LANGUAGES = "cs da de et fi hr hu is lb lv nb nn no pl sk sl sr tr"
 MARKS = {
@@ -292,7 +292,7 @@ def test_every_boundary_is_between_what_has_a_sound(text: str, language: str) ->
     assert ends == sorted(set(ends))
     start = 0
     for end in ends:
-        assert speakable(text[start:end])
+        assert has_sound(text[start:end])
         assert not text[end - 1].isspace()
         start = end
 

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k2so_tts.text.boundaries import speakable
+from k2so_tts.text.boundaries import has_sound
 from k2so_tts.text.segmenter import (
     CLAUSE,
     LONGEST,
@@ -93,7 +93,7 @@ def texts(segments: list[Segment]) -> list[str]:
 )
 def test_sentences_are_told_apart(language: str, text: str) -> None:
     """At each |, and nowhere else, but for what has no sound."""
-    sentences = [part for part in text.split("|") if speakable(part)]
+    sentences = [part for part in text.split("|") if has_sound(part)]
     segments = cut(text.replace("|", ""), language, SENTENCE, LONGEST)
     assert [segment.text.strip(" .!") for segment in segments] == [
         sentence.strip(" .!") for sentence in sentences
@@ -113,8 +113,8 @@ def test_the_segments_are_the_text_and_bounded(
     assert all(weighted_length(segment.text) <= LONGEST for segment in segments)
     for segment, following in pairwise(segments):
         assert (
-            speakable(segment.text)
-            or not speakable(segment.text + following.text)
+            has_sound(segment.text)
+            or not has_sound(segment.text + following.text)
             or (weighted_length(segment.text) > LONGEST // 2)
         ), "what has no sound belongs to what has"
 

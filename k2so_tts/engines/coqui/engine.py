@@ -45,6 +45,7 @@ from k2so_tts.engines.coqui.speaker import Speaker
 from k2so_tts.engines.toolkit.long_text import speak_pieces, stretch_for
 from k2so_tts.engines.toolkit.program import ProgramRunner
 from k2so_tts.settings import Setting, paths_of
+from k2so_tts.text.languages import normal_tag
 
 if TYPE_CHECKING:
     from k2so_tts.engines.coqui.torch_model import TorchModel
@@ -234,7 +235,7 @@ class CoquiEngine:
     def _add_voice(self, name: str, speaker: Speaker, language: str) -> None:
         full = f"{name}@{language}" if language else name
         self._speakers[full] = speaker.speaking(language)
-        tag = (language or self._language).lower().replace("_", "-")
+        tag = normal_tag(language or self._language)
         self._voices.append(Voice(full, tag))
 
 

@@ -33,6 +33,7 @@ from k2so_tts.engines.espeak import worker
 from k2so_tts.engines.toolkit.worker_client import WorkerClient, worker_command
 from k2so_tts.engines.toolkit.worker_protocol import MARK
 from k2so_tts.settings import brief
+from k2so_tts.text.languages import normal_tag
 
 LIBRARY = "libespeak-ng.so.1"
 STALL_SECONDS = 5.0
@@ -86,7 +87,7 @@ class EspeakEngine:
     def find_voice(self, name: str) -> str:
         """The voice for a language tag, with or without a variant. Raises `UnknownVoice`."""
         base, plus, variant = name.partition("+")
-        listed = self._by_language.get(base.lower().replace("_", "-"))
+        listed = self._by_language.get(normal_tag(base))
         found = listed or match_voice(self._voices, base)
         if found is None:
             raise UnknownVoice(f"espeak-ng has no voice or language {brief(base)}")

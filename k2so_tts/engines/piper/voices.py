@@ -28,6 +28,7 @@ from typing import Any
 
 from k2so_tts.engines import EngineUnavailable, Voice, match_voice
 from k2so_tts.settings import paths_of
+from k2so_tts.text.languages import normal_tag
 
 MODULES = ("piper", "onnx", "onnxruntime")
 """The Python modules that speaking with a voice takes."""
@@ -181,7 +182,7 @@ def _described(path: Path, config: dict[str, Any]) -> VoiceFile:
     if not config["phoneme_id_map"]:
         raise ValueError("phoneme_id_map is empty")
     language = (config.get("language") or {}).get("code") or config["espeak"]["voice"]
-    return VoiceFile(path, rate, language.lower().replace("_", "-"), _speakers(config))
+    return VoiceFile(path, rate, normal_tag(language), _speakers(config))
 
 
 def _speakers(config: dict[str, Any]) -> dict[str, int]:

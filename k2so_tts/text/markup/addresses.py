@@ -31,7 +31,7 @@ _KNOWN = "com|org|net|edu|gov|io|dev|ai|app|info|de|fr|es|it|uk|eu|ch|at"
 
 ADDRESSES = [
     rule(
-        r"<(?=https?:|ftp:|mailto:)|(?<![^\W_])[hf](?=ttps?:|tp:)",
+        (r"<(?=https?:|ftp:|mailto:)", r"(?<![^\W_])[hf](?=ttps?:|tp:)"),
         rf"(?<![\p{{L}}\p{{N}}@.])<?(?:https?|ftp)://(?:[^\s/@<>]{{1,80}}@)?(?:www\.)?"
         rf"({_HOST}|localhost|\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::\d{{1,5}})?{_PATH}>?",
         keep_group,

@@ -49,7 +49,7 @@ def _inline_code(match: Match, state: MarkupState) -> Pieces:
 
 CODE = [
     rule(
-        rf"[`~]|{LINE}[ \t]",
+        ("[`~]", rf"{LINE}[ \t]"),
         rf"{LINE}[ \t]{{0,3}}(`{{3,20}}|~{{3,20}})[^\n`]{{0,100}}\n",
         _fence,
     ),
@@ -186,7 +186,7 @@ def _close_emphasis(match: Match, state: MarkupState) -> Pieces | None:
     return None if run == match[1] else (run,)
 
 
-_MARK = r"[~`\\]|\*(?=\S)|(?<=\S)\*|_(?![^\W_])|(?<![^\W_])_"
+_MARK = (r"[~`\\]", r"\*(?=\S)", r"(?<=\S)\*", r"_(?![^\W_])", r"(?<![^\W_])_")
 _WORD = r"[[\p{L}\p{N}*]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]"
 """What emphasis does not begin after: letters of scripts with spaces between words."""
 EMPHASIS = [

@@ -51,7 +51,7 @@ class MarkupState(RewriteState):
 
 
 def rule(
-    first: str,
+    first: str | tuple[str, ...],
     pattern: str,
     rewrite: Callable[[Match, MarkupState], Pieces | None],
     lookahead: int = 0,

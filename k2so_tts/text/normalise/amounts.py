@@ -113,13 +113,13 @@ def money_rules(words: Words) -> list[Rule[NormaliseState]]:
     after = r"(?![\p{L}\p{N}])(?![.,]\d)"
     return [
         rule(
-            rf"[{signs}]|(?<!\w)US(?=\$)",
+            (f"[{signs}]", r"(?<!\w)US(?=\$)"),
             rf"{before}([{signs}])({number})[ ]?[–-][ ]?\1?({number}){scale}{after}",
             _money_range,
             3,
         ),
         rule(
-            rf"[{signs}]|(?<!\w)US(?=\$)",
+            (f"[{signs}]", r"(?<!\w)US(?=\$)"),
             rf"{before}(?:US)?([{signs}])[ \u00a0]?({number}){scale}{after}",
             lambda match, state: _money(match[1], match[2], match[3], state),
             3,
@@ -177,7 +177,7 @@ def unit_rules(words: Words) -> list[Rule[NormaliseState]]:
         rf"([ \u00a0]?)({one_of([*_UNITS])})"
         r"(?![\p{L}\p{N}_/²³])(?!-\p{L})"
     )
-    return [rule(rf"{DIGIT}|(?<![\w.,/+-])[−-](?=[0-9])", pattern, _unit, 3)]
+    return [rule((DIGIT, r"(?<![\w.,/+-])[−-](?=[0-9])"), pattern, _unit, 3)]
 
 
 def _unit(match: Match, state: NormaliseState) -> Pieces | None:

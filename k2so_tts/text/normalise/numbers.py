@@ -59,7 +59,7 @@ def phone_rules() -> list[Rule[NormaliseState]]:
         r"|0\d(?: \d{2}){4}"
         r")(?![\d\p{L}])(?![-.,]\d)"
     )
-    return [rule(rf"{DIGIT}|[+(](?=[0-9])", pattern, _phone, 2)]
+    return [rule((DIGIT, "[+(](?=[0-9])"), pattern, _phone, 2)]
 
 
 def _phone(match: Match, state: NormaliseState) -> Pieces:
@@ -74,7 +74,7 @@ def number_rules(words: Words) -> list[Rule[NormaliseState]]:
     vulgar = "".join(_VULGAR)
     return [
         rule(
-            rf"{DIGIT}|[{vulgar}]",
+            (DIGIT, f"[{vulgar}]"),
             rf"(?<![\p{{L}}\p{{N}}.,])(\d{{0,6}})[ \u00a0]?([{vulgar}])",
             _vulgar_fraction,
         ),
@@ -92,7 +92,7 @@ def number_rules(words: Words) -> list[Rule[NormaliseState]]:
             2,
         ),
         rule(
-            rf"(?<!\w)[vV](?=[0-9])|{DIGIT}",
+            (r"(?<!\w)[vV](?=[0-9])", DIGIT),
             r"(?<![\p{L}\p{N}.])(?:([vV])(\d{1,4}(?:\.\d{1,4}){0,3})|(\d{1,4}(?:\.\d{1,4}){2,3}))"
             r"(?![\p{L}\p{N}])(?!\.\d)",
             _version,
@@ -106,7 +106,7 @@ def number_rules(words: Words) -> list[Rule[NormaliseState]]:
         ),
         rule(r"(?<![\w&#])#(?=[0-9])", r"#(?=\d{1,9}(?![\p{L}\p{N}]))", _numbered),
         rule(r"[~≈](?=[0-9])", r"(?<![\p{L}\p{N}~])[~≈](?=\d)", _about, 0),
-        rule(r"(?<=[0-9] )[*×]|(?<=[0-9])×", r"(?<=\d )[*×](?= \d)|(?<=\d)×(?=\d)", _times),
+        rule((r"(?<=[0-9] )[*×]", "(?<=[0-9])×"), r"(?<=\d )[*×](?= \d)|(?<=\d)×(?=\d)", _times),
     ]
 
 

@@ -42,7 +42,7 @@ class NormaliseState(RewriteState):
 
 
 def rule(
-    first: str,
+    first: str | tuple[str, ...],
     pattern: str,
     rewrite: Callable[[Match, NormaliseState], Pieces | None],
     lookahead: int = 1,

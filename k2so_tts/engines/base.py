@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from k2so_tts.settings import Setting, SettingError
-from k2so_tts.text.languages import best_language
+from k2so_tts.text.languages import best_language, normal_tag
 
 if TYPE_CHECKING:
     from k2so_tts.audio import Block
@@ -199,3 +199,12 @@ def match_voice(voices: Sequence[Voice], name: str) -> str | None:
 
 
 NORMAL = Prosody()
+
+
+def language_of(engine: Engine, voice: str) -> str:
+    """The language of a voice (a BCP 47 tag), without its variant (`en-us+f3`); as good as the
+    voice's name tells it where the engine does not list the voice.
+    """
+    base = voice.partition("+")[0]
+    known = (each.language for each in engine.voices() if each.name in (voice, base))
+    return next(known, normal_tag(base))

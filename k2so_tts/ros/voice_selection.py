@@ -35,6 +35,7 @@ from k2so_tts.engines import (
     candidates,
     engine_names,
     engine_options,
+    language_of,
     select_engine,
     with_path,
 )
@@ -73,14 +74,8 @@ class _Voices(NamedTuple):
         if language in ("", UNSPECIFIED):
             return self.default
         found = _find_voice(self.engine, self.substitute, language)
-        known = [self._language_of(voice) for voice in (self.default, found) if voice]
+        known = [language_of(self.engine, voice) for voice in (self.default, found) if voice]
         return self.default if best_language(language, known) == 0 and self.default else found
-
-    def _language_of(self, voice: str) -> str:
-        """The language of a voice of the engine; as good as the voice's name tells it."""
-        base = voice.partition("+")[0]
-        known = (each.language for each in self.engine.voices() if each.name in (voice, base))
-        return next(known, base.lower().replace("_", "-"))
 
 
 class VoiceSelector:
@@ -284,8 +279,7 @@ class VoiceSelector:
         with self._resolving:
             self._voices = _resolve(engine, fallback if self._is_auto else None, self._settings)
             voice = self._voices.default
-        languages = (other.language for other in engine.voices() if other.name == voice)
-        prepare(next(languages, voice), self._rewriting)
+        prepare(language_of(engine, voice), self._rewriting)
 
 
 def engine_parameters(settings: Mapping[str, Any]) -> Iterable[Setting]:

@@ -33,6 +33,7 @@ from k2so_tts.engines import (
     EngineError,
     EngineUnavailable,
     create_engine,
+    language_of,
     streams,
 )
 from k2so_tts.engines.toolkit.loudness import integrated_loudness
@@ -80,7 +81,7 @@ def load(spec: EngineSpec, engine: Engine, phrases: PhraseCache | None = None) -
     """
     engine.load()
     loaded = LoadedEngine(engine, spec.name) if streams(engine) else _warm(spec, engine, phrases)
-    prepare(loaded.language_of(engine.default_voice), SPEAKABLE)
+    prepare(language_of(engine, engine.default_voice), SPEAKABLE)
     return loaded
 
 

@@ -66,11 +66,6 @@ class LoadedEngine:
         forgotten = EngineError(f"engine {name!r} is not used any more")
         weakref.finalize(self, self.worker.close, forgotten).atexit = False
 
-    def language_of(self, voice: str) -> str:
-        """The language (BCP 47) of one of its voices; as good as the voice's name tells it."""
-        known = (other.language for other in self.engine.voices() if other.name == voice)
-        return next(known, voice)
-
     def gain_of(self, voice: str) -> float:
         """The linear gain that makes a voice as loud as others; 1.0 if its loudness is unknown."""
         known = loudness_of(self.engine, voice)

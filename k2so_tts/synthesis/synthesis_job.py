@@ -24,7 +24,7 @@ from dataclasses import replace
 import numpy as np
 
 from k2so_tts.audio import Block, Pcm
-from k2so_tts.engines import EngineError, streams
+from k2so_tts.engines import EngineError, language_of, streams
 from k2so_tts.limiter import Limiter
 from k2so_tts.resampler import resampled
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -38,8 +38,9 @@ from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
 from k2so_tts.text.stream import Segment, TextStream
 
 _STREAMED_SECONDS = 0.35
-"""Collected of an engine that streams before it is heard: it makes so much in milliseconds, and a
-busy machine may then keep it waiting."""
+"""How much sound of an engine that streams is collected before it is heard: it makes that in
+milliseconds, and a busy machine may keep it waiting for the next.
+"""
 _CACHED_BLOCK_FRAMES = 8192
 """Frames of a cached phrase that are handed on at a time."""
 
@@ -107,7 +108,7 @@ class SynthesisJob:
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
-        language = self.loaded.language_of(self._options.voice)
+        language = language_of(self.loaded.engine, self._options.voice)
         spoken = self._state.rewrite(language, self._options.rewriting)
         if self._replay_cached():
             return
@@ -126,7 +127,7 @@ class SynthesisJob:
         if self._start < state.read_to:
             known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
-        language = self.loaded.language_of(self._options.voice)
+        language = language_of(self.loaded.engine, self._options.voice)
         while not self.is_over:
             clause = source.poll(language)
             if clause is not None:
@@ -166,7 +167,7 @@ class SynthesisJob:
         if not self._options.script_voices:
             yield text, None
             return
-        for run in script_runs(text.text, self.loaded.language_of(self._options.voice)):
+        for run in script_runs(text.text, language_of(self.loaded.engine, self._options.voice)):
             yield Segment(text.start + run.start, text.text[run.start : run.end]), run.language
 
     def _hand_over(self, part: Segment, language: str) -> Generator[float, None, bool]:
@@ -197,7 +198,7 @@ class SynthesisJob:
     ) -> Iterator[float]:
         """Speak a text in segments that take no longer to make than is left to be heard."""
         pace, chunks = self.loaded.pace, self._state.chunks
-        segmenter = Segmenter(text.text, self.loaded.language_of(voice), self._segmentation)
+        segmenter = Segmenter(text.text, language_of(self.loaded.engine, voice), self._segmentation)
         while not self.is_over:
             is_first = after_pause or not chunks.frames
             buffered_seconds = None if is_first else chunks.buffered_seconds()
@@ -223,13 +224,8 @@ class SynthesisJob:
         """Have the engine speak; what it makes of a segment is trimmed, and its pace is learnt."""
         engine, options, state = self.loaded.engine, self._options, self._state
         chunks, clock = state.chunks, state.clock
-        pace = self.loaded.pace
-        length = weighted_length(segment.text) / options.prosody.rate
         self._add_pause()
-        prebuffer = _STREAMED_SECONDS
-        if is_segment:
-            prebuffer = pace.prebuffer_seconds(length, chunks.buffered_seconds())
-        chunks.set_prebuffer(self._generation, prebuffer)
+        chunks.set_prebuffer(self._generation, self._prebuffer(segment, is_segment=is_segment))
         first_frame, began, held = chunks.made, clock(), chunks.held_seconds
         timed: list[MadeBlock] = []
         made = engine.synthesise(segment.text, voice, options.prosody)
@@ -237,20 +233,31 @@ class SynthesisJob:
         try:
             for block in resampled(blocks, engine.sample_rate, chunks.rate):
                 if self.is_over:
-                    pace.learn_beginning(timed)
+                    self.loaded.pace.learn_beginning(timed)
                     return
                 at, given = clock() - began - (chunks.held_seconds - held), chunks.frames
                 self._set_gain(voice)
                 self._add(segment, first_frame, block)
-                timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
+                if is_segment:
+                    timed.append(MadeBlock(at, (chunks.frames - given) / chunks.rate))
         finally:
             if isinstance(made, Generator):
                 made.close()
-            seconds = clock() - began - (chunks.held_seconds - held)
-            state.seconds += seconds
+            state.seconds += clock() - began - (chunks.held_seconds - held)
         if is_segment:
             self._pause = max(0.0, segment.pause / options.prosody.rate - KEPT_SILENCE_SECONDS)
-            pace.learn(length, timed)
+            self.loaded.pace.learn(self._size(segment), timed)
+
+    def _prebuffer(self, segment: Segment, *, is_segment: bool) -> float:
+        """How much of the sound (s) is collected before it is heard, if nothing is left to hear."""
+        if not is_segment:
+            return _STREAMED_SECONDS
+        buffered = self._state.chunks.buffered_seconds()
+        return self.loaded.pace.prebuffer_seconds(self._size(segment), buffered)
+
+    def _size(self, segment: Segment) -> float:
+        """How long it is to speak, in letters at normal speed."""
+        return weighted_length(segment.text) / self._options.prosody.rate
 
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""

@@ -44,13 +44,13 @@ from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 _WAIT_SECONDS = 60.0
 
 
-def first_chunk_ms(loaded: LoadedEngine, text: str, manner: SynthesisOptions) -> float:
+def first_chunk_ms(loaded: LoadedEngine, text: str, options: SynthesisOptions) -> float:
     """The time until the first chunk can be taken. The text is then spoken to its end.
 
     Raises:
         TimeoutError: no chunk came.
     """
-    synthesis = Synthesis(loaded, text, manner)
+    synthesis = Synthesis(loaded, text, options)
     began = time.perf_counter()
     synthesis.start()
     if not synthesis.wait(_WAIT_SECONDS):
@@ -75,10 +75,10 @@ def main() -> None:
         engine.load()
         phrases = PhraseCache(directory=Path(directory))
         loaded = LoadedEngine(engine, spec.name, phrases=phrases)
-        manner = SynthesisOptions(engine.find_voice(given.voice or engine.default_voice))
+        options = SynthesisOptions(engine.find_voice(given.voice or engine.default_voice))
         texts = [f"{number}: {PARAGRAPH}" for number in range(given.texts)]
-        made = [first_chunk_ms(loaded, text, manner) for text in texts]
-        kept = [first_chunk_ms(loaded, text, manner) for text in texts]
+        made = [first_chunk_ms(loaded, text, options) for text in texts]
+        kept = [first_chunk_ms(loaded, text, options) for text in texts]
         size = phrases.kept()[1] / len(texts) / 1024
     table = Table(f"ms to the first chunk of {size:.0f} KiB", "median", "p95", "max")
     for name, figures in ((f"made by {spec.name}", made), ("kept on disk", kept)):

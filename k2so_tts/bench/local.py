@@ -69,7 +69,7 @@ class _Log:
 def speak(
     loaded: LoadedEngine,
     text: str,
-    manner: SynthesisOptions,
+    options: SynthesisOptions,
     settings: PlayerSettings,
     *,
     streaming: bool = True,
@@ -85,7 +85,7 @@ def speak(
         DeviceError: there is no such device.
         MeasureError: the text made no sound.
     """
-    synthesis = Synthesis(loaded, text, manner, streaming=streaming)
+    synthesis = Synthesis(loaded, text, options, streaming=streaming)
     log = _Log()
     heard = play(
         _logged(synthesis, log, cut=cut),
@@ -141,7 +141,7 @@ class Comparison:
 
 
 def compare(
-    loaded: LoadedEngine, text: str, manner: SynthesisOptions, settings: PlayerSettings
+    loaded: LoadedEngine, text: str, options: SynthesisOptions, settings: PlayerSettings
 ) -> Comparison:
     """Speak a text both ways; made whole it is not heard to its end where that shows nothing more.
 
@@ -149,9 +149,9 @@ def compare(
     """
     is_comparable = streams(loaded.engine)
     traditional, whole = speak(
-        loaded, text, manner, settings, streaming=False, cut=not is_comparable
+        loaded, text, options, settings, streaming=False, cut=not is_comparable
     )
-    streamed, pieces = speak(loaded, text, manner, settings)
+    streamed, pieces = speak(loaded, text, options, settings)
     differing = _differing(whole, pieces) if is_comparable else None
     return Comparison(text, traditional, streamed, differing)
 

@@ -250,16 +250,18 @@ def _measure_locally(
     goals = min(_LOCAL_GOALS, options.goals)
     with closing(spec.make()) as engine, _progress("without ROS", 2 * goals + 1) as advance:
         loaded = load(spec, engine)
-        manner = SynthesisOptions(engine.find_voice(options.voice or engine.default_voice))
-        for _ in stream_pcm(Synthesis(loaded, WARM_UP, manner)):
+        synthesis_options = SynthesisOptions(
+            engine.find_voice(options.voice or engine.default_voice)
+        )
+        for _ in stream_pcm(Synthesis(loaded, WARM_UP, synthesis_options)):
             pass
         for text in (SHORT, LONG):
             spoken = []
             for _ in range(goals):
-                spoken.append(speak(loaded, text, manner, settings, cut=text is LONG)[0])
+                spoken.append(speak(loaded, text, synthesis_options, settings, cut=text is LONG)[0])
                 advance()
             results.steps[f"{len(text.split())} words, without ROS"] = _steps(spoken)
-        whole, _ = speak(loaded, PARAGRAPH, manner, settings)
+        whole, _ = speak(loaded, PARAGRAPH, synthesis_options, settings)
         results.utterances.append(replace(whole, name="a paragraph, without ROS"))
 
 

@@ -87,9 +87,11 @@ def _warm(options: Namespace) -> None:
         loaded = load(spec, engine, phrases)
         voice = engine.find_voice(options.voice or engine.default_voice)
         prosody = Prosody(options.rate)
-        manner = SynthesisOptions(voice, prosody, segmentation=options.cut_at, rewriting=rewriting)
+        synthesis_options = SynthesisOptions(
+            voice, prosody, segmentation=options.cut_at, rewriting=rewriting
+        )
         for number, text in enumerate(texts, 1):
-            frames = sum(len(pcm) for pcm in stream_pcm(Synthesis(loaded, text, manner)))
+            frames = sum(len(pcm) for pcm in stream_pcm(Synthesis(loaded, text, synthesis_options)))
             if phrases.fault is not None:
                 raise EngineError(phrases.fault)
             print(f"{number}/{len(texts)} {frames / engine.sample_rate:.1f} s: {text}")

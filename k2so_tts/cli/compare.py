@@ -88,10 +88,10 @@ def run(options: Namespace) -> int:
         loaded = load(spec, engine)
         voice = engine.find_voice(options.voice or engine.default_voice)
         facts = {**describe(), "device": device_name, "engine": spec.name, "voice": voice}
-        manner = SynthesisOptions(voice, segmentation=options.cut_at)
+        synthesis_options = SynthesisOptions(voice, segmentation=options.cut_at)
         settings = PlayerSettings(device=device)
         compared = {
-            name: compare(loaded, text, manner, settings)
+            name: compare(loaded, text, synthesis_options, settings)
             for name, text in _tracked(texts, is_shown=not options.json)
         }
     _show(facts, compared, options)

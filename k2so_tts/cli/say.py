@@ -69,10 +69,10 @@ def run(options: Namespace) -> int:
         loaded = load(spec, engine)
         voice = engine.find_voice(options.voice or engine.default_voice)
         prosody = Prosody(options.rate)
-        manner = SynthesisOptions(
+        synthesis_options = SynthesisOptions(
             voice, prosody, options.volume, options.cut_at, rewriting=rewriting
         )
-        chunks = stream_pcm(Synthesis(loaded, text, manner))
+        chunks = stream_pcm(Synthesis(loaded, text, synthesis_options))
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
         else:

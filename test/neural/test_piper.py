@@ -87,8 +87,8 @@ def same(one: Pcm, other: Pcm) -> bool:
 
 def whole(voice: Path, speaker: int | None = None) -> Pcm:
     """What the package makes of a text, sentence by sentence, each in one go."""
-    manner = SynthesisConfig(speaker_id=speaker, normalize_audio=False)
-    made = PiperVoice.load(voice / "voice.onnx").synthesize(TEXT, manner)
+    config = SynthesisConfig(speaker_id=speaker, normalize_audio=False)
+    made = PiperVoice.load(voice / "voice.onnx").synthesize(TEXT, config)
     return np.concatenate([sentence.audio_int16_array for sentence in made])
 
 

@@ -65,8 +65,8 @@ def library() -> PiperVoice:
 
 def whole(library: PiperVoice, text: str) -> Pcm:
     """What Piper's own library makes of a text, each sentence in one go, without noise."""
-    manner = SynthesisConfig(normalize_audio=False, noise_scale=0.0, noise_w_scale=0.0)
-    sentences = library.synthesize(text, manner)
+    config = SynthesisConfig(normalize_audio=False, noise_scale=0.0, noise_w_scale=0.0)
+    sentences = library.synthesize(text, config)
     return np.concatenate([sentence.audio_int16_array for sentence in sentences])
 
 

@@ -36,7 +36,7 @@ import regex
 from k2so_tts.settings import SettingError, brief
 from k2so_tts.text.languages import normal_tag
 from k2so_tts.text.normalise import NormaliseState
-from k2so_tts.text.rewriter import Rule
+from k2so_tts.text.rewriter import Rule, rule
 
 if TYPE_CHECKING:
     import yaml
@@ -148,9 +148,9 @@ def lexicon_rules(lexicon: Mapping[str, str]) -> list[Rule[NormaliseState]]:
     ]
     firsts = {char for name in names for char in (name[0], name[0].upper())}
     return [
-        Rule(
+        rule(
             f"(?<!\\w)[{regex.escape(''.join(sorted(firsts)))}]",
-            regex.compile(f"(?<![\\p{{L}}\\p{{N}}_])({'|'.join(parts)})(?![\\p{{L}}\\p{{N}}_])"),
+            f"(?<![\\p{{L}}\\p{{N}}_])({'|'.join(parts)})(?![\\p{{L}}\\p{{N}}_])",
             lambda match, _: (lexicon.get(match[1]) or any_case[match[1].lower()],),
             1,
         )

@@ -86,10 +86,19 @@ class Rule(Generic[State]):
     lookahead: int = 0
 
 
+def rule(
+    first: str | tuple[str, ...],
+    pattern: str,
+    rewrite: Callable[[Match, State], Pieces | None],
+    lookahead: int = 0,
+) -> Rule[State]:
+    """A `Rule` with a pattern of the package `regex`."""
+    return Rule(first, regex.compile(pattern), rewrite, lookahead)
+
+
 def phonemes_rule() -> Rule[Any]:
     """Keeps phonemes in double brackets, which espeak and Piper understand, as they are."""
-    pattern = regex.compile(r"\[\[[^\[\]\n]{1,300}\]\]")
-    return Rule(r"\[", pattern, lambda match, _: (match.span(),))
+    return rule(r"\[", r"\[\[[^\[\]\n]{1,300}\]\]", lambda match, _: (match.span(),))
 
 
 class RuleSet(Generic[State]):

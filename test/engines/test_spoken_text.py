@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,14 +46,6 @@ SENT = (
     "# Plan\n\n**Go** 10 km/h to [the door](http://x.y/z), <think>why?</think>then wait 5 min. 🎉 "
     "It costs $12.50, e.g. on 2026-11-26, *not* later!\n\n- one\n- two\n"
 )
-
-
-@pytest.fixture(scope="module")
-def espeak() -> Iterator[EspeakEngine]:
-    engine = EspeakEngine()
-    engine.load()
-    yield engine
-    engine.close()
 
 
 def whole(engine: EspeakEngine, text: str, voice: str) -> Pcm:

@@ -85,14 +85,6 @@ class ScriptedEngine:
             self.closed.set()
 
 
-@pytest.fixture(scope="module")
-def espeak() -> Iterator[EspeakEngine]:
-    engine = EspeakEngine()
-    engine.load()
-    yield engine
-    engine.close()
-
-
 def chunks_of(synthesis: Synthesis) -> list[Chunk]:
     """Everything that comes, up to the end."""
     chunks: list[Chunk] = []

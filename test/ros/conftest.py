@@ -15,6 +15,7 @@
 
 """Fixtures of the tests of nodes and programs."""
 
+from support.espeak import espeak
 from support.fixtures import observer, ros_domain, shared_robot, sound_env, sound_server
 
-__all__ = ["observer", "ros_domain", "shared_robot", "sound_env", "sound_server"]
+__all__ = ["espeak", "observer", "ros_domain", "shared_robot", "sound_env", "sound_server"]

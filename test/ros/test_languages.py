@@ -35,14 +35,6 @@ from k2so_tts.engines.espeak.engine import EspeakEngine
 RATE = 22_050
 
 
-@pytest.fixture(scope="module")
-def espeak() -> Iterator[EspeakEngine]:
-    engine = EspeakEngine()
-    engine.load()
-    yield engine
-    engine.close()
-
-
 @pytest.fixture
 def robot(observer: Observer) -> Iterator[Observer]:
     """A robot that is configured for German."""

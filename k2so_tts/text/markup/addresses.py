@@ -17,8 +17,8 @@
 
 from __future__ import annotations
 
-from k2so_tts.text.markup.state import MarkupState, keep_group, rule
-from k2so_tts.text.rewriter import Match, Pieces
+from k2so_tts.text.markup.state import MarkupState, keep_group
+from k2so_tts.text.rewriter import Match, Pieces, rule
 
 
 def _mail(match: Match, state: MarkupState) -> Pieces:

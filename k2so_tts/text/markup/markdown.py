@@ -26,9 +26,8 @@ from k2so_tts.text.markup.state import (
     drop,
     full_stop,
     keep_group,
-    rule,
 )
-from k2so_tts.text.rewriter import Match, Pieces
+from k2so_tts.text.rewriter import Match, Pieces, rule
 
 _SHORT_CODE = 60
 """Characters of inline code that are spoken."""

@@ -20,9 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import regex
-
-from k2so_tts.text.rewriter import Match, Pieces, RewriteState, Rule
+from k2so_tts.text.rewriter import Match, Pieces, RewriteState
 from k2so_tts.text.words import Words, words_of
 
 ENDS = ".!?…:;,。！？、；：，।॥؟؛۔"
@@ -48,16 +46,6 @@ class MarkupState(RewriteState):
     """Delimiters of emphasis and links that are open."""
     in_row: bool = False
     """The line at hand is a row of a table."""
-
-
-def rule(
-    first: str | tuple[str, ...],
-    pattern: str,
-    rewrite: Callable[[Match, MarkupState], Pieces | None],
-    lookahead: int = 0,
-) -> Rule[MarkupState]:
-    """A `Rule` for markup."""
-    return Rule(first, regex.compile(pattern), rewrite, lookahead)
 
 
 def drop(_: Match, __: MarkupState) -> Pieces:

@@ -21,8 +21,8 @@ import unicodedata
 
 import regex
 
-from k2so_tts.text.markup.state import MarkupState, drop, keep_group, rule
-from k2so_tts.text.rewriter import Match, Pieces
+from k2so_tts.text.markup.state import MarkupState, drop, keep_group
+from k2so_tts.text.rewriter import Match, Pieces, rule
 
 
 def _formula(match: Match, state: MarkupState) -> Pieces | None:

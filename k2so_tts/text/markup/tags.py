@@ -22,8 +22,8 @@ from collections.abc import Sequence
 
 import regex
 
-from k2so_tts.text.markup.state import ENDS, MarkupState, drop, full_stop, rule
-from k2so_tts.text.rewriter import Match, Pieces, Rule
+from k2so_tts.text.markup.state import ENDS, MarkupState, drop, full_stop
+from k2so_tts.text.rewriter import Match, Pieces, Rule, rule
 
 SILENT_TAGS = ("think", "thinking", "thought", "reasoning", "reflection", "scratchpad")
 """Tags whose content language models write for themselves."""

@@ -24,9 +24,8 @@ from k2so_tts.text.normalise.state import (
     NormaliseState,
     english_ordinal,
     one_of,
-    rule,
 )
-from k2so_tts.text.rewriter import Match, Pieces, Rule
+from k2so_tts.text.rewriter import Match, Pieces, Rule, rule
 from k2so_tts.text.words import Words
 
 _REGNAL = (

@@ -26,9 +26,8 @@ from k2so_tts.text.normalise.state import (
     number_of,
     one_of,
     plain,
-    rule,
 )
-from k2so_tts.text.rewriter import Match, Pieces, Rule
+from k2so_tts.text.rewriter import Match, Pieces, Rule, rule
 from k2so_tts.text.words import Words
 
 _SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}

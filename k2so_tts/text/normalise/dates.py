@@ -25,9 +25,8 @@ from k2so_tts.text.normalise.state import (
     NormaliseState,
     english_ordinal,
     one_of,
-    rule,
 )
-from k2so_tts.text.rewriter import Match, Pieces, Rule
+from k2so_tts.text.rewriter import Match, Pieces, Rule, rule
 from k2so_tts.text.words import Words, words_of
 
 _SECONDS = r"(?::[0-5]\d(?:\.\d{1,6})?)?Z?"

@@ -27,9 +27,8 @@ from k2so_tts.text.normalise.state import (
     group_of,
     number_of,
     plain,
-    rule,
 )
-from k2so_tts.text.rewriter import Match, Pieces, Rule
+from k2so_tts.text.rewriter import Match, Pieces, Rule, rule
 from k2so_tts.text.words import Words
 
 _VULGAR = {
@@ -77,6 +76,7 @@ def number_rules(words: Words) -> list[Rule[NormaliseState]]:
             (DIGIT, f"[{vulgar}]"),
             rf"(?<![\p{{L}}\p{{N}}.,])(\d{{0,6}})[ \u00a0]?([{vulgar}])",
             _vulgar_fraction,
+            1,
         ),
         rule(
             DIGIT,
@@ -104,9 +104,9 @@ def number_rules(words: Words) -> list[Rule[NormaliseState]]:
             _range,
             2,
         ),
-        rule(r"(?<![\w&#])#(?=[0-9])", r"#(?=\d{1,9}(?![\p{L}\p{N}]))", _numbered),
-        rule(r"[~≈](?=[0-9])", r"(?<![\p{L}\p{N}~])[~≈](?=\d)", _about, 0),
-        rule((r"(?<=[0-9] )[*×]", "(?<=[0-9])×"), r"(?<=\d )[*×](?= \d)|(?<=\d)×(?=\d)", _times),
+        rule(r"(?<![\w&#])#(?=[0-9])", r"#(?=\d{1,9}(?![\p{L}\p{N}]))", _numbered, 1),
+        rule(r"[~≈](?=[0-9])", r"(?<![\p{L}\p{N}~])[~≈](?=\d)", _about),
+        rule((r"(?<=[0-9] )[*×]", "(?<=[0-9])×"), r"(?<=\d )[*×](?= \d)|(?<=\d)×(?=\d)", _times, 1),
     ]
 
 

@@ -17,13 +17,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 import regex
 
-from k2so_tts.text.rewriter import Match, Pieces, RewriteState, Rule
+from k2so_tts.text.rewriter import RewriteState
 from k2so_tts.text.words import Words, words_of
 
 NO_WORD_BEFORE = r"(?<![\p{L}\p{N}_.,/+-])"
@@ -39,16 +39,6 @@ class NormaliseState(RewriteState):
     language: str = "en"
     tag: str = "en"
     words: Words = field(default_factory=lambda: words_of("en"))
-
-
-def rule(
-    first: str | tuple[str, ...],
-    pattern: str,
-    rewrite: Callable[[Match, NormaliseState], Pieces | None],
-    lookahead: int = 1,
-) -> Rule[NormaliseState]:
-    """A `Rule` for what is written out."""
-    return Rule(first, regex.compile(pattern), rewrite, lookahead)
 
 
 def one_of(names: Sequence[str]) -> str:

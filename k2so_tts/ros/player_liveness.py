@@ -28,9 +28,9 @@ from typing import Protocol
 PLAYER_SILENCE_SECONDS = 0.7
 """A player reports its playhead 20 times a second; after this long without a report it is lost."""
 _NEWCOMER_SILENCE_SECONDS = 4.0
-"""The same for a player that has not reported a playhead yet: while it and this node are still
-discovering each other, audio may be delivered late. Fast DDS checks after 3 s whether anything has
-to be sent again."""
+"""The same for a player that has not reported a playhead yet, or not since it was lost: while the
+two nodes discover each other, or the network has just come back, audio may be delivered late. Fast
+DDS checks after 3 s whether anything has to be sent again."""
 _FOLLOW_SECONDS = 0.3
 """Of several players, the one that is followed is followed until it has been silent for this long:
 one that joins in mid-sentence is ahead by everything that was sent and not yet heard."""
@@ -95,7 +95,7 @@ class PlayerLiveness:
         self._announced = False
         self._announced_at = -math.inf
         self._proven: frozenset[Hashable] = frozenset()
-        """The players that were there when an utterance was last heard."""
+        """The players that were there when an utterance was last heard, since the last loss."""
         self._recipients: frozenset[Hashable] = frozenset()
         """The players that may have received the utterance and have been there ever since."""
         self._outstanding_since = math.nan
@@ -178,7 +178,7 @@ class PlayerLiveness:
         At the start of a part, which is the end of the one before, it may still be waiting for
         more audio (`at_part_start`).
         """
-        if not self.is_confirmed:
+        if not self.is_confirmed or not self._proven:
             self._proven = self._graph.player_ids()
             self._recipients |= self._proven
         self.state = PlayerState.RESUMING if at_part_start else PlayerState.PLAYING
@@ -212,6 +212,7 @@ class PlayerLiveness:
         self._announced = self._announced_at > silent_since
         self._state_before_loss, self.state = self.state, PlayerState.LOST
         self.lost_at = now
+        self._proven = frozenset()
         return not self._announced
 
     def can_resend(self) -> bool:

@@ -166,6 +166,31 @@ def test_a_player_that_was_never_heard_is_given_more_time(liveness: PlayerLivene
     assert liveness.deadline(START + 0.1, may_start=True) == expected, "it has proved itself"
 
 
+def test_a_player_that_was_lost_is_given_more_time_until_it_is_heard_again(
+    liveness: PlayerLiveness,
+) -> None:
+    lost(playing(liveness))
+    liveness.reset()
+    liveness.announce(START + 2.5)
+    assert liveness.wait_for_player(START + 3.0, START + 3.0, PATIENCE) is None
+    liveness.audio_outstanding(START + 3.0)
+    assert liveness.deadline(START + 3.0, may_start=True) == START + 3.0 + NEWCOMER_SECONDS
+    assert liveness.hear_from("one", START + 6.0)
+    liveness.confirm(at_part_start=True)
+    assert liveness.deadline(START + 6.0, may_start=True) == START + 6.0 + SILENCE_SECONDS
+
+
+def test_what_goes_on_after_a_loss_within_an_utterance_is_proven_again(
+    liveness: PlayerLiveness,
+) -> None:
+    lost(playing(liveness))
+    liveness.resume(START + 3.0)
+    assert liveness.deadline(START + 3.0, may_start=True) == START + 3.0 + NEWCOMER_SECONDS
+    assert liveness.hear_from("one", START + 4.0)
+    liveness.confirm(at_part_start=True)
+    assert liveness.deadline(START + 4.0, may_start=True) == START + 4.0 + SILENCE_SECONDS
+
+
 def test_another_player_makes_it_a_newcomer_again(graph: Graph, liveness: PlayerLiveness) -> None:
     playing(liveness)
     liveness.reset()

@@ -36,6 +36,8 @@ from k2so_tts.audio import (
 )
 
 _FADE_SECONDS = 0.005
+_START_CHUNKS = 3
+"""On so many chunks a player starts."""
 
 
 class ChunkQueue:
@@ -47,7 +49,8 @@ class ChunkQueue:
     there is something new to take, and must not block. `rate` is in Hz, `clock` gives seconds.
 
     Nothing can be taken before `set_prebuffer` seconds of sound have been added, or a `flush`; and
-    so again after the consumer has run dry.
+    so again after the consumer has run dry. What was collected then comes in three chunks, or in
+    more if it is longer: a player starts on three, and should hold as much of it as it can.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class ChunkQueue:
         self._on_change = on_change
         self._clock = clock
         self._changed = threading.Condition()
+        self._chunk_frames = chunk_frames
         self._chunker = Chunker(chunk_frames)
         self._unreleased: deque[Pcm] = deque()
         self._ready: deque[Chunk] = deque()
@@ -242,6 +246,19 @@ class ChunkQueue:
         elif self._waiting >= self._prebuffer * self.rate:
             self._collecting = False
             self._runs_out_at = now + self._waiting / self.rate
+            self._join_collected()
+
+    def _join_collected(self) -> None:
+        """Cut what was collected in chunks that are longer than the first ones of an utterance."""
+        parts = [chunk for chunk in self._ready if len(chunk.pcm)]
+        if len(parts) <= _START_CHUNKS:
+            return
+        pcm = np.concatenate([chunk.pcm for chunk in parts])
+        length = min(self._chunk_frames, -(-len(pcm) // _START_CHUNKS))
+        markers = [chunk for chunk in self._ready if not len(chunk.pcm)]
+        starts = range(0, len(pcm), length)
+        joined = [Chunk(parts[0].start + at, pcm[at : at + length]) for at in starts]
+        self._ready = deque([*joined, *markers])
 
     def _wait_for_room(self, generation: int) -> None:
         """Block the producer while enough waits to be taken."""

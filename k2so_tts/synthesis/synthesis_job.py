@@ -37,7 +37,7 @@ from k2so_tts.text.scripts import script_runs
 from k2so_tts.text.segmenter import SENTENCE, Segmenter, weighted_length
 from k2so_tts.text.stream import Segment, TextStream
 
-_STREAMED_SECONDS = 0.35
+_STREAMED_SECONDS = 0.5
 """How much sound of an engine that streams is collected before it is heard: it makes that in
 milliseconds, and a busy machine may keep it waiting for the next.
 """

@@ -367,6 +367,27 @@ def test_what_is_collected_is_given_where_no_more_comes(how: str) -> None:
     assert joined(queue)[:32] == ramp(32).tolist()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "lengths"),
+    [(0.0, [2, 2, 4]), (0.012, [4, 4, 4]), (0.03, [11, 11, 10]), (0.060, [16, 16, 16, 16])],
+)
+def test_a_player_starts_on_what_was_collected(seconds: float, lengths: list[int]) -> None:
+    queue = queue_of()
+    queue.set_prebuffer(0, seconds)
+    queue.add(0, ramp(sum(lengths)))
+    chunks = taken(queue)
+    assert [len(chunk) for chunk in chunks] == lengths
+    assert [frame for chunk in chunks for frame in chunk] == ramp(sum(lengths)).tolist()
+
+
+def test_the_end_marker_stays_behind_what_was_collected() -> None:
+    queue = queue_of()
+    queue.set_prebuffer(0, 0.5)
+    queue.add(0, ramp(17))
+    queue.flush(0)
+    assert [len(chunk) for chunk in taken(queue)] == [6, 6, 5, 0]
+
+
 def test_no_more_is_collected_than_may_wait() -> None:
     queue = queue_of(20)
     queue.set_prebuffer(0, 0.5)

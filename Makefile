@@ -38,7 +38,7 @@ build: setup $(install)/.k2so_tts ## the set-up, then build and install the pack
 setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
 test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && tools/run_tests 4:test/ros,test/engines,test/voices,test/unit 3:test/sound -- $(PYTEST_ARGS)
+	@. ./env.sh && tools/run_tests 6:test/ros,test/engines,test/voices 5:test/sound,test/unit -- $(PYTEST_ARGS)
 
 test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
 	@. ./env.sh && pytest -n auto test/unit $(PYTEST_ARGS)

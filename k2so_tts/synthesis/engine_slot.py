@@ -58,6 +58,8 @@ The engine's pace is learnt from the rest, and how loud it is from the last.
 """
 _FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS = 1.0, 60.0
 _WORKER_JOIN_SECONDS = 1.0
+LOAD_SECONDS = 120.0
+"""Loading an engine may take so long before it counts as failed; it goes on nevertheless."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class EngineSlot:
 
     `load` is called with an engine that was made from `spec`, may take long, and may raise. Loading
     in the background goes on, with growing pauses, until it succeeds; `on_loaded` and `on_failure`
-    are called from its thread, which lasts no longer than that.
+    are called from its thread, which lasts no longer than that. `on_failure` is also called, from
+    another thread, when loading takes more than `load_seconds`: it may hang for ever.
     """
 
     def __init__(
@@ -131,12 +134,14 @@ class EngineSlot:
         *,
         on_loaded: Callable[[], None] = lambda: None,
         on_failure: Callable[[Exception], None] = lambda _: None,
+        load_seconds: float = LOAD_SECONDS,
     ) -> None:
         self.spec = spec
         self.loaded: LoadedEngine | None = None
         self._load_engine = load
         self._on_loaded = on_loaded
         self._on_failure = on_failure
+        self._load_seconds = load_seconds
         self._changed = threading.Condition()
         self._engine: Engine | None = None
         """Made, and not loaded yet."""
@@ -158,12 +163,16 @@ class EngineSlot:
     def load(self) -> None:
         """Load an engine in the caller's thread. Raises what making and loading it raises."""
         engine = self._engine = self._engine or self.spec.make()
+        overdue = threading.Timer(self._load_seconds, self._note_overdue, [engine])
+        overdue.daemon = True
+        overdue.start()
         try:
             loaded = self._load_engine(engine)
         except BaseException:
             engine.close()
             raise
         finally:
+            overdue.cancel()
             self._engine = None
         self._install(loaded)
 
@@ -224,13 +233,30 @@ class EngineSlot:
             self.load()
         except Exception as error:
             _logger.debug("loading failed", exc_info=True)
-            if not self._closing:
-                self._on_failure(error)
-                if self.loaded is not None:
-                    self.loaded.worker.close(EngineError(describe(error)))
+            self._fail_waiting(error)
             return False
         self._on_loaded()
         return True
+
+    def _note_overdue(self, engine: Engine) -> None:
+        """Loading `engine` takes too long: it is a failure, unless it ends well after all."""
+        if engine is self._engine:
+            seconds = f"{self._load_seconds:g} s"
+            self._fail_waiting(
+                EngineError(f"engine {self.spec.name!r} is still being loaded after {seconds}")
+            )
+
+    def _fail_waiting(self, error: Exception) -> None:
+        """Report a failure to load; utterances that wait for the engine fail, and so do later ones
+        until one is loaded.
+        """
+        with self._changed:
+            if self._closing:
+                return
+            waiting = self.loaded
+        self._on_failure(error)
+        if waiting is not None and waiting.is_loading:
+            waiting.worker.close(EngineError(describe(error)))
 
     def _is_still_wanted(self) -> bool:
         """Whether to load an engine; if not, the thread ends."""

@@ -96,6 +96,7 @@ class EngineSupervisor:
         self._fallback = EngineSlot(fallback, self._load_fallback) if fallback else None
         if self._fallback is None:
             self._primary.load()
+            self._is_well()
             return
         try:
             self._primary.make()

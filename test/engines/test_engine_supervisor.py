@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from support.fallible import Control
 from k2so_tts.engines import Engine, EngineError, EngineUnavailable
 from k2so_tts.processes import resident_mib
 from k2so_tts.settings import SettingError
+from k2so_tts.synthesis.engine_slot import EngineSlot, load
 from k2so_tts.synthesis.engine_supervisor import (
     FAILED,
     LOADING,
@@ -265,6 +267,38 @@ def test_without_a_fallback_utterances_fail_while_the_engine_can_not_be_loaded(
     well = utterance(alone)
     wait(lambda: well.done)
     assert well.error is None
+
+
+def test_utterances_do_not_wait_for_ever_for_an_engine_that_hangs_while_it_is_loaded(
+    control: Control, faults: list[str]
+) -> None:
+    spec = EngineSpec("fallible", {"folder": control.folder})
+    with closing(
+        EngineSlot(
+            spec,
+            partial(load, spec),
+            on_failure=lambda fault: faults.append(str(fault)),
+            load_seconds=0.2,
+        )
+    ) as slot:
+        slot.load()
+        faults.clear()
+        lost = slot.loaded
+        assert lost is not None
+        control.set("loading")
+        slot.replace(lost)
+        stand_in = slot.loaded
+        assert stand_in is not None
+        synthesis = Synthesis(stand_in, "Hello.", SynthesisOptions("hum"))
+        synthesis.start()
+        wait(lambda: synthesis.done)
+        assert str(synthesis.error) == "engine 'fallible' is still being loaded after 0.2 s"
+        assert faults == [str(synthesis.error)]
+        control.clear("loading")
+        wait(lambda: slot.is_ready)
+        loaded = slot.loaded
+        assert loaded is not None
+        assert any(map(len, stream_pcm(Synthesis(loaded, "Hi.", SynthesisOptions("hum")))))
 
 
 def test_configuration_errors_are_raised_at_once(control: Control) -> None:

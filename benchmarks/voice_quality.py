@@ -75,6 +75,7 @@ SLOW_FACTORS = (0.5, 0.75)
 SLOW_TEXTS = 10
 ROUNDS = 5
 MEMORY_TEXTS = 500
+NOISY_TAKES = 5
 _WORDS_AROUND_A_CUT = 2
 
 
@@ -135,16 +136,29 @@ def both_ways(texts: Sequence[str], *, noise: bool) -> tuple[list[Take], list[Ta
 
 def intelligibility() -> Figures:
     """Word error rates (%), without noise, so that nothing but the streaming makes a difference,
-    and with the voice's own.
+    and with the voice's own, which is drawn anew for each of several takes.
     """
     figures: Figures = {}
-    for name, noise in (("", False), (", with noise", True)):
-        ours, theirs = both_ways(SENTENCES, noise=noise)
-        for way, takes in (("streamed", ours), ("whole", theirs)):
-            heard = [" ".join(word.text for word in recognise(t.pcm, t.rate)) for t in takes]
-            figures[f"{way}{name}"] = word_error_rate(SENTENCES, heard)
+    figures["streamed"], figures["whole"] = _word_error_rates(noise=False)
     figures["more than whole"] = figures["streamed"] - figures["whole"]
+    noisy = [_word_error_rates(noise=True) for _ in range(NOISY_TAKES)]
+    for way, rates in zip(("streamed", "whole"), zip(*noisy, strict=True), strict=True):
+        figures[f"{way}, with noise"] = {
+            "mean": mean(rates),
+            **{f"take {number}": rate for number, rate in enumerate(rates, 1)},
+        }
     return figures
+
+
+def _word_error_rates(*, noise: bool) -> tuple[float, float]:
+    """Of one take of all sentences, streamed and whole (%)."""
+    streamed_takes, whole_takes = both_ways(SENTENCES, noise=noise)
+    return _word_errors(streamed_takes), _word_errors(whole_takes)
+
+
+def _word_errors(takes: Sequence[Take]) -> float:
+    heard = [" ".join(word.text for word in recognise(take.pcm, take.rate)) for take in takes]
+    return word_error_rate(SENTENCES, heard)
 
 
 def opinion() -> Figures:
@@ -195,7 +209,8 @@ def melody() -> Figures:
                 for one_pass in uncut
                 for semitones in _pitch_differences(streamed(engine, one_pass.text), one_pass)
             ]
-            figures[way] = {"median": median(apart), "most": max(apart)}
+            figures[f"{way}, median"] = median(apart)
+            figures[f"{way}, most"] = max(apart)
     return figures
 
 

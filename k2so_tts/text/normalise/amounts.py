@@ -38,6 +38,16 @@ _UNITS = {
     "kph": "kilometer-per-hour",
     "mph": "mile-per-hour",
     "m/s": "meter-per-second",
+    "m/s²": "meter-per-square-second",
+    "m/s^2": "meter-per-square-second",
+    "m/s2": "meter-per-square-second",
+    "rad/s": "radian-per-second",
+    "°/s": "degree-per-second",
+    "deg/s": "degree-per-second",
+    "rpm": "revolution-per-minute",
+    "RPM": "revolution-per-minute",
+    "Nm": "newton-meter",
+    "N·m": "newton-meter",
     "km²": "square-kilometer",
     "km2": "square-kilometer",
     "m²": "square-meter",
@@ -74,7 +84,9 @@ _UNITS = {
     "MW": "megawatt",
     "W": "watt",
     "V": "volt",
+    "mAh": "milliampere-hour",
     "mA": "milliampere",
+    "dB": "decibel",
     "GHz": "gigahertz",
     "MHz": "megahertz",
     "kHz": "kilohertz",
@@ -87,6 +99,14 @@ _UNITS = {
     "KiB": "kibibyte",
     "MiB": "mebibyte",
     "GiB": "gibibyte",
+    "MB/s": "megabyte-per-second",
+    "GB/s": "gigabyte-per-second",
+    "kbit/s": "kilobit-per-second",
+    "kbps": "kilobit-per-second",
+    "Mbit/s": "megabit-per-second",
+    "Mbps": "megabit-per-second",
+    "Gbit/s": "gigabit-per-second",
+    "Gbps": "gigabit-per-second",
     "Mbit": "megabit",
     "Gbit": "gigabit",
     "hPa": "hectopascal",
@@ -99,7 +119,7 @@ _UNITS = {
     "h": "hour",
     _SECONDS: "second",
 }
-"""By the sign, the name in the Unicode CLDR."""
+"""By the sign, the name in the Unicode CLDR, or one that is made like those."""
 
 
 def money_rules(words: Words) -> list[Rule[NormaliseState]]:

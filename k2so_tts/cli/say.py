@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import sys
 import wave
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
@@ -72,13 +73,19 @@ def run(options: Namespace) -> int:
         synthesis_options = SynthesisOptions(
             voice, prosody, options.volume, options.cut_at, rewriting=rewriting
         )
-        chunks = stream_pcm(Synthesis(loaded, text, synthesis_options))
+        synthesis = Synthesis(loaded, text, synthesis_options)
+        chunks = stream_pcm(synthesis)
         if options.wav:
             _write_wav(options.wav, engine.sample_rate, chunks)
         else:
             settings = PlayerSettings(device=options.device)
             with speaking_progress(text, options.rate) as on_heard:
                 play(chunks, engine.sample_rate, settings, on_heard)
+        if synthesis.unreadable:
+            languages = ", ".join(sorted(synthesis.unreadable))
+            sys.stderr.write(
+                f"a part of the text seems to be in {languages}: {spec.name} has no voice for it\n"
+            )
     return 0
 
 

@@ -36,8 +36,9 @@ _PROC = Path("/proc")
 _MIB = 2**20
 _KIB_PER_MIB = 1024
 _NANOSECONDS = 1e9
-_M_ARENA_MAX = -8
-"""The number of mallopt's parameter in malloc.h (mallopt(3))."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+"""The numbers of mallopt's parameters in malloc.h (mallopt(3))."""
+_LARGEST_MMAP_THRESHOLD = 32 * _MIB
 _CPUCLOCK_SCHED = 2
 """The kind of clock that counts the time a process was scheduled (Linux, posix-timers.h)."""
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -113,6 +114,19 @@ def share_one_heap() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def keep_freed_memory(size: int) -> None:
+    """Keep `size` bytes of freed memory at most (M_TRIM_THRESHOLD, mallopt(3)), and blocks of up to
+    32 MiB in the heap (M_MMAP_THRESHOLD).
+
+    glibc gives freed blocks of megabytes back to the system at once. A process that computes with
+    such arrays would be handed each of their pages anew, zeroed, for each operation.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, min(size, _LARGEST_MMAP_THRESHOLD))
+        libc.mallopt(_M_TRIM_THRESHOLD, size)
 
 
 def give_back_memory() -> None:

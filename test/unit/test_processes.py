@@ -123,6 +123,25 @@ def test_resident_memory_grows_by_what_a_child_holds() -> None:
         write_line(child)
 
 
+@pytest.mark.parametrize(("keep", "is_kept"), [("keep_freed_memory(64 << 20)", True), ("", False)])
+def test_freed_memory_is_kept_for_the_next_blocks(keep: str, is_kept: bool) -> None:
+    code = f"""
+import resource
+import numpy as np
+from k2so_tts.processes import keep_freed_memory
+{keep}
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    before = faults()
+    blocks = [np.ones(3 << 20, np.uint8) for _ in range(8)]
+    del blocks
+print(faults() - before)
+"""
+    with python(code) as child:
+        faults = int(read_line(child))
+    assert faults < 100 if is_kept else faults > 1000
+
+
 def test_cpu_time_holds_threads_that_have_ended() -> None:
     before = cpu_seconds(os.getpid())
     spent: list[float] = []

@@ -38,8 +38,9 @@ FIRST_SOUND_SECONDS = 0.1
 """From a text to its first block, however short that is: the text encoder."""
 LONGEST_WAIT_SECONDS = 0.9
 """Behind that, also where others keep this machine busy: 0.3 where they do not."""
-TRIES = 3
-"""The sizes of blocks follow from how fast this machine is, which others may keep busy."""
+TRIES = 12
+"""At most. The sizes of blocks follow from how fast this machine is, which others may keep busy for
+some time."""
 
 
 class DelayedVoice:
@@ -80,9 +81,11 @@ def test_a_voice_that_can_follow_is_heard_early_and_without_a_gap(
     clock = Clock()
     loaded = LoadedEngine(DelayedVoice(joe, clock, factor))
     warm_up(loaded, clock)
-    tries = [Heard(loaded, text, clock) for _ in range(TRIES)]
-    assert [] in [heard.gaps for heard in tries]
-    assert min(heard.first_seconds for heard in tries) < FIRST_SOUND_SECONDS + LONGEST_WAIT_SECONDS
+    tries = (Heard(loaded, text, clock) for _ in range(TRIES))
+    assert any(
+        not heard.gaps and heard.first_seconds < FIRST_SOUND_SECONDS + LONGEST_WAIT_SECONDS
+        for heard in tries
+    )
 
 
 @pytest.mark.parametrize("factor", [1 / 0.75, 1 / 0.5])
@@ -92,5 +95,4 @@ def test_a_voice_that_can_not_follow_has_no_gap_in_a_sentence(
     clock = Clock()
     loaded = LoadedEngine(DelayedVoice(joe, clock, factor))
     warm_up(loaded, clock)
-    tries = [Heard(loaded, ONE, clock) for _ in range(TRIES)]
-    assert [] in [heard.gaps for heard in tries]
+    assert any(not Heard(loaded, ONE, clock).gaps for _ in range(TRIES))

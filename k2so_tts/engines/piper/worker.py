@@ -55,12 +55,14 @@ from k2so_tts.engines.toolkit.worker_protocol import (
     record,
     report_error,
 )
-from k2so_tts.processes import give_back_memory
+from k2so_tts.processes import give_back_memory, keep_freed_memory
 
 _logger = logging.getLogger(__name__)
 
 _MOST_VOICES = 2
 """In memory at a time: a voice takes 65 to 120 MB, and opening it again 0.1 s."""
+_KEPT_BYTES = 64 * 2**20
+"""Of freed memory: what is computed at a time takes up to so much."""
 _SAMPLE_TEXT = "1 2 3 4 5 6 7 8 9 10"
 """Can be spoken in every language, and is measured to know how loud a voice is."""
 _LOUDNESS = "loudness-{}.json"
@@ -239,6 +241,7 @@ def _answer(voices: _Voices, connection: socket.socket) -> None:
 def main(options: dict[str, Any], control: socket.socket) -> None:
     """Answer the connections that come through `control`, one after the other, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory(_KEPT_BYTES)
     voices = _Voices(options["threads"])
     control.sendall(record(b"R"))
     while (connection := next_connection(control)) is not None:

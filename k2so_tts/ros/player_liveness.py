@@ -21,16 +21,21 @@ It is drawn in docs/explanation/player_liveness.md.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Hashable
 from enum import Enum
+from statistics import median
 from typing import Protocol
 
 PLAYER_SILENCE_SECONDS = 0.7
-"""A player reports its playhead 20 times a second; after this long without a report it is lost."""
+"""A player reports its playhead 20 times a second; after this long without a report it is lost. One
+that is to start has as much longer as its latest starts took: a Bluetooth loudspeaker is slow.
+"""
 _NEWCOMER_SILENCE_SECONDS = 4.0
 """The same for a player that has not reported a playhead yet, or not since it was lost: while the
 two nodes discover each other, or the network has just come back, audio may be delivered late. Fast
 DDS checks after 3 s whether anything has to be sent again."""
+_STARTS_REMEMBERED = 8
 _FOLLOW_SECONDS = 0.3
 """Of several players, the one that is followed is followed until it has been silent for this long:
 one that joins in mid-sentence is ahead by everything that was sent and not yet heard."""
@@ -99,6 +104,8 @@ class PlayerLiveness:
         self._recipients: frozenset[Hashable] = frozenset()
         """The players that may have received the utterance and have been there ever since."""
         self._outstanding_since = math.nan
+        self._starts: deque[float] = deque(maxlen=_STARTS_REMEMBERED)
+        """How long it took from audio that was sent until it was heard (s)."""
         self._state_before_loss = PlayerState.WAITING
 
     @property
@@ -181,6 +188,8 @@ class PlayerLiveness:
         if not self.is_confirmed or not self._proven:
             self._proven = self._graph.player_ids()
             self._recipients |= self._proven
+        if not self.is_confirmed:
+            self._starts.append(self._last_playhead_at - self._outstanding_since)
         self.state = PlayerState.RESUMING if at_part_start else PlayerState.PLAYING
         self.lost_at = None
 
@@ -201,10 +210,15 @@ class PlayerLiveness:
         if self.state is PlayerState.PLAYING:
             return self._last_playhead_at + PLAYER_SILENCE_SECONDS
         if may_start:
-            is_proven = self._recipients <= self._proven
-            patience = PLAYER_SILENCE_SECONDS if is_proven else _NEWCOMER_SILENCE_SECONDS
-            return max(self._last_playhead_at, sent_at) + patience
+            return max(self._last_playhead_at, sent_at) + self._start_patience
         return math.inf
+
+    @property
+    def _start_patience(self) -> float:
+        """How long (s) a player may be silent that has all it needs to start."""
+        if self._recipients <= self._proven:
+            return PLAYER_SILENCE_SECONDS + (median(self._starts) if self._starts else 0.0)
+        return _NEWCOMER_SILENCE_SECONDS
 
     def lose(self, now: float) -> bool:
         """The deadline has passed. False if a player has announced itself since it fell silent."""

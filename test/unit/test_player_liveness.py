@@ -162,8 +162,29 @@ def test_a_player_that_was_never_heard_is_given_more_time(liveness: PlayerLivene
     liveness.confirm(at_part_start=False)
     liveness.reset()
     starting(liveness)
-    expected = START + 1.0 + SILENCE_SECONDS
+    expected = START + 1.0 + SILENCE_SECONDS + 1.0
     assert liveness.deadline(START + 0.1, may_start=True) == expected, "it has proved itself"
+
+
+def test_a_player_has_as_much_longer_to_start_as_it_usually_takes(
+    liveness: PlayerLiveness,
+) -> None:
+    sent_at = START
+    for number, took in enumerate([0.5, 0.25, 3.0, 0.5, 0.75]):
+        sent_at += 10.0
+        liveness.reset()
+        assert liveness.wait_for_player(sent_at, sent_at, PATIENCE) is None
+        liveness.audio_outstanding(sent_at)
+        if number > 0:
+            assert liveness.deadline(sent_at, may_start=True) > sent_at + SILENCE_SECONDS
+        assert liveness.hear_from("one", sent_at + took)
+        liveness.confirm(at_part_start=False)
+        liveness.confirm(at_part_start=True)
+    liveness.reset()
+    sent_at += 10.0
+    liveness.audio_outstanding(sent_at)
+    expected = sent_at + SILENCE_SECONDS + 0.5
+    assert liveness.deadline(sent_at, may_start=True) == expected
 
 
 def test_a_player_that_was_lost_is_given_more_time_until_it_is_heard_again(
@@ -177,7 +198,8 @@ def test_a_player_that_was_lost_is_given_more_time_until_it_is_heard_again(
     assert liveness.deadline(START + 3.0, may_start=True) == START + 3.0 + NEWCOMER_SECONDS
     assert liveness.hear_from("one", START + 6.0)
     liveness.confirm(at_part_start=True)
-    assert liveness.deadline(START + 6.0, may_start=True) == START + 6.0 + SILENCE_SECONDS
+    expected = START + 6.0 + SILENCE_SECONDS + 1.5  # it took 0 and 3 s to start
+    assert liveness.deadline(START + 6.0, may_start=True) == expected
 
 
 def test_what_goes_on_after_a_loss_within_an_utterance_is_proven_again(

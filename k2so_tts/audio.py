@@ -39,6 +39,8 @@ NANOSECONDS = 1_000_000_000
 """Nanoseconds in a second."""
 CHUNK_FRAMES = 4096
 """Default length of a chunk on the wire, in frames."""
+START_CHUNKS = 3
+"""So many chunks a player collects by default before it starts."""
 START_DIVISORS = (8, 8, 4, 4, 4, 2, 2)
 """The first chunks of an utterance have this fraction of the frames of the later ones."""
 

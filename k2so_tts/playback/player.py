@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from k2so_tts.audio import AudioFormat, Samples
+from k2so_tts.audio import START_CHUNKS, AudioFormat, Samples
 from k2so_tts.playback.converter import Converter, map_channels
 from k2so_tts.playback.device_supervisor import DeviceSupervisor
 from k2so_tts.playback.fades import FADE_SECONDS
@@ -52,7 +52,7 @@ class PlayerSettings:
 
     device: str = "auto"
     """One of `devices.SPECIFICATIONS`."""
-    prebuffer_chunks: int = 3
+    prebuffer_chunks: int = START_CHUNKS
     """Chunks that are collected before an utterance starts."""
     max_buffer: float = 30.0
     """Seconds of audio that are held at most."""

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from k2so_tts.audio import START_CHUNKS
 from k2so_tts.settings import Setting
 
 IN_TURN, MIX = "in_turn", "mix"
@@ -30,7 +31,12 @@ PARAMETERS = (
         live=True,
     ),
     Setting(
-        "prebuffer_chunks", 3, "Chunks collected before an utterance starts.", 1, 64, live=True
+        "prebuffer_chunks",
+        START_CHUNKS,
+        "Chunks collected before an utterance starts.",
+        1,
+        64,
+        live=True,
     ),
     Setting("max_buffer", 30.0, "Seconds of audio held at most.", 1.0, 600.0, live=True),
     Setting("volume", 1.0, "Linear gain; above 1 peaks are limited.", 0.0, 2.0, live=True),

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from k2so_tts.audio import EMPTY_PCM, Chunk, Pcm
+from k2so_tts.audio import EMPTY_PCM, START_CHUNKS, Chunk, Pcm
 from k2so_tts.ros.player_liveness import PlayerLiveness
 from k2so_tts.ros.utterance import Utterance
 
@@ -29,8 +29,8 @@ _CLOCK_SET_BACK_NS = 1_000_000_000
 _PAUSE_NOTICE_SECONDS = 0.15
 """How long before a streamed text runs out of audio the end of its part is marked, so that the
 player does not wait for more."""
-_LEAST_LEAD_CHUNKS = 4
-"""Sent ahead whatever `max_lead` is: a player starts on three."""
+_LEAST_LEAD_CHUNKS = START_CHUNKS + 1
+"""Sent ahead whatever `max_lead` is: what a player starts on, and what it needs next."""
 _SHORTEST_WAIT_SECONDS = 0.001
 
 

@@ -28,6 +28,7 @@ import numpy as np
 from k2so_tts.audio import (
     CHUNK_FRAMES,
     EMPTY_PCM,
+    START_CHUNKS,
     Chunk,
     Chunker,
     Pcm,
@@ -36,8 +37,6 @@ from k2so_tts.audio import (
 )
 
 _FADE_SECONDS = 0.005
-_START_CHUNKS = 3
-"""On so many chunks a player starts."""
 
 
 class ChunkQueue:
@@ -49,8 +48,8 @@ class ChunkQueue:
     there is something new to take, and must not block. `rate` is in Hz, `clock` gives seconds.
 
     Nothing can be taken before `set_prebuffer` seconds of sound have been added, or a `flush`; and
-    so again after the consumer has run dry. What was collected then comes in three chunks, or in
-    more if it is longer: a player starts on three, and should hold as much of it as it can.
+    so again after the consumer has run dry. What was collected then comes in `START_CHUNKS` chunks,
+    or in more if it is longer: a player starts on so many, and should hold as much as it can.
     """
 
     def __init__(
@@ -249,16 +248,21 @@ class ChunkQueue:
             self._join_collected()
 
     def _join_collected(self) -> None:
-        """Cut what was collected in chunks that are longer than the first ones of an utterance."""
-        parts = [chunk for chunk in self._ready if len(chunk.pcm)]
-        if len(parts) <= _START_CHUNKS:
+        """Cut what was collected in chunks that are longer than the first ones of an utterance.
+
+        The end of an earlier part, an empty chunk, may still be waiting before it, and its own end
+        behind it.
+        """
+        ready = list(self._ready)
+        collected = [chunk for chunk in ready if len(chunk.pcm)]
+        if len(collected) <= START_CHUNKS:
             return
-        pcm = np.concatenate([chunk.pcm for chunk in parts])
-        length = min(self._chunk_frames, -(-len(pcm) // _START_CHUNKS))
-        markers = [chunk for chunk in self._ready if not len(chunk.pcm)]
-        starts = range(0, len(pcm), length)
-        joined = [Chunk(parts[0].start + at, pcm[at : at + length]) for at in starts]
-        self._ready = deque([*joined, *markers])
+        pcm = np.concatenate([chunk.pcm for chunk in collected])
+        length = min(self._chunk_frames, -(-len(pcm) // START_CHUNKS))
+        start = collected[0].start
+        joined = [Chunk(start + at, pcm[at : at + length]) for at in range(0, len(pcm), length)]
+        before, after = ready.index(collected[0]), ready.index(collected[-1]) + 1
+        self._ready = deque([*ready[:before], *joined, *ready[after:]])
 
     def _wait_for_room(self, generation: int) -> None:
         """Block the producer while enough waits to be taken."""

@@ -388,6 +388,18 @@ def test_the_end_marker_stays_behind_what_was_collected() -> None:
     assert [len(chunk) for chunk in taken(queue)] == [6, 6, 5, 0]
 
 
+def test_the_end_of_an_earlier_part_stays_before_what_was_collected() -> None:
+    now = 100.0
+    queue = ChunkQueue(RATE, 1000, chunk_frames=CHUNK, clock=lambda: now)
+    queue.add(0, ramp(2))
+    queue.flush(0)
+    assert queue.take() is not None, "and the end of the part waits"
+    now = 101.0
+    queue.set_prebuffer(0, 0.012)
+    queue.add(0, ramp(12, 3))
+    assert [len(chunk) for chunk in taken(queue)] == [0, 4, 4, 4]
+
+
 def test_no_more_is_collected_than_may_wait() -> None:
     queue = queue_of(20)
     queue.set_prebuffer(0, 0.5)

@@ -216,9 +216,10 @@ class PlayerLiveness:
     @property
     def _start_patience(self) -> float:
         """How long (s) a player may be silent that has all it needs to start."""
-        if self._recipients <= self._proven:
-            return PLAYER_SILENCE_SECONDS + (median(self._starts) if self._starts else 0.0)
-        return _NEWCOMER_SILENCE_SECONDS
+        if not self._recipients <= self._proven:
+            return _NEWCOMER_SILENCE_SECONDS
+        usual = median(self._starts) if self._starts else 0.0
+        return min(PLAYER_SILENCE_SECONDS + usual, _NEWCOMER_SILENCE_SECONDS)
 
     def lose(self, now: float) -> bool:
         """The deadline has passed. False if a player has announced itself since it fell silent."""

@@ -187,6 +187,16 @@ def test_a_player_has_as_much_longer_to_start_as_it_usually_takes(
     assert liveness.deadline(sent_at, may_start=True) == expected
 
 
+def test_a_player_that_joined_late_is_not_waited_for_as_long_again(
+    liveness: PlayerLiveness,
+) -> None:
+    playing(liveness, START + 60.0)
+    liveness.reset()
+    liveness.audio_outstanding(START + 90.0)
+    expected = START + 90.0 + NEWCOMER_SECONDS
+    assert liveness.deadline(START + 90.0, may_start=True) == expected
+
+
 def test_a_player_that_was_lost_is_given_more_time_until_it_is_heard_again(
     liveness: PlayerLiveness,
 ) -> None:

@@ -32,7 +32,12 @@ from k2so_tts.engines import AUTO, Prosody
 from k2so_tts.playback import PlayerSettings, play
 from k2so_tts.resampler import require_soxr
 from k2so_tts.synthesis.engine_supervisor import load
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
+from k2so_tts.synthesis.synthesis import (
+    Synthesis,
+    SynthesisOptions,
+    describe_unreadable,
+    stream_pcm,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -82,10 +87,7 @@ def run(options: Namespace) -> int:
             with speaking_progress(text, options.rate) as on_heard:
                 play(chunks, engine.sample_rate, settings, on_heard)
         if synthesis.unreadable:
-            languages = ", ".join(sorted(synthesis.unreadable))
-            sys.stderr.write(
-                f"a part of the text seems to be in {languages}: {spec.name} has no voice for it\n"
-            )
+            sys.stderr.write(f"{describe_unreadable(spec.name, synthesis.unreadable)}\n")
     return 0
 
 

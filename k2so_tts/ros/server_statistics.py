@@ -23,6 +23,7 @@ from typing import Any
 from k2so_tts.metrics import SynthesisStats
 from k2so_tts.ros.diagnostics import RollingMetric, StatusReport
 from k2so_tts.ros.speech_queue import Outcome
+from k2so_tts.synthesis.synthesis import describe_unreadable
 
 
 class ServerStatistics:
@@ -51,12 +52,7 @@ class ServerStatistics:
     def note_speaker(self, engine: str, unreadable: Collection[str]) -> None:
         """An engine has spoken; it had no voice for parts in these languages (BCP 47)."""
         self.spoken_by = engine
-        languages = ", ".join(sorted(unreadable))
-        self.warnings = (
-            (f"a part of the last text seems to be in {languages}: {engine} has no voice for it",)
-            if languages
-            else ()
-        )
+        self.warnings = (describe_unreadable(engine, unreadable),) if unreadable else ()
 
     def add(self, stats: SynthesisStats) -> None:
         """Take in what was measured of an utterance that was spoken to its end."""

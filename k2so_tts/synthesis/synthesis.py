@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 
 from k2so_tts.audio import CHUNK_FRAMES, Chunk, Pcm
 from k2so_tts.engines import EngineError
@@ -41,6 +41,7 @@ __all__ = [
     "FailOver",
     "Synthesis",
     "SynthesisOptions",
+    "describe_unreadable",
     "no_fail_over",
     "stream_pcm",
 ]
@@ -252,6 +253,12 @@ class Synthesis:
         self._job = job
         self._jobs.append(job)
         return job
+
+
+def describe_unreadable(engine: str, languages: Collection[str]) -> str:
+    """What to tell of `Synthesis.unreadable`: languages that a named engine had no voice for."""
+    named = ", ".join(sorted(languages))
+    return f"a part of the last text seems to be in {named}: {engine} has no voice for it"
 
 
 def stream_pcm(synthesis: Synthesis) -> Generator[Pcm, None, None]:

@@ -147,6 +147,7 @@ class EngineSlot:
         """Made, and not loaded yet."""
         self._lost: LoadedEngine | None = None
         """To be closed before the next one is loaded."""
+        self._overdue: threading.Timer | None = None
         self._is_wanted = False
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -163,7 +164,7 @@ class EngineSlot:
     def load(self) -> None:
         """Load an engine in the caller's thread. Raises what making and loading it raises."""
         engine = self._engine = self._engine or self.spec.make()
-        overdue = threading.Timer(self._load_seconds, self._note_overdue, [engine])
+        self._overdue = overdue = threading.Timer(self._load_seconds, self._note_overdue, [engine])
         overdue.daemon = True
         overdue.start()
         try:
@@ -203,6 +204,8 @@ class EngineSlot:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        if (overdue := self._overdue) is not None:
+            overdue.cancel()
         for loaded in (self._lost, self.loaded):
             if loaded is not None:
                 loaded.close(_WORKER_JOIN_SECONDS)

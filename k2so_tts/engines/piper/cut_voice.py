@@ -25,7 +25,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -81,10 +83,9 @@ def _save(parts: Parts, directory: Path) -> None:
     ).save(directory)
 
 
-def _check(model: Path, config: dict[str, object], directory: Path) -> None:
+def _check(model: Path, config: Mapping[str, Any], directory: Path) -> None:
     """Raises `UncuttableGraph` unless whole and parts give the same samples, without noise."""
-    rate = int(config["audio"]["sample_rate"])  # type: ignore[index]
-    symbols = int(str(config["num_symbols"]))
+    rate, symbols = int(config["audio"]["sample_rate"]), int(config["num_symbols"])
     ids = [1, *(number * 7 % symbols for number in range(_CHECKED_IDS)), 2 % symbols]
     scales = Scales(0.0, 1.0, 0.0)
     session = open_session(model, 1)

@@ -95,12 +95,13 @@ def test_noise_varies_without_a_click_at_the_joints() -> None:
     """The noise of a frame is drawn once, though two blocks need it: a second draw at the joints
     would be heard as a step.
     """
+    text = SENTENCE.replace(".", ", ") * 2 + SENTENCE
     engine = create_engine("piper", {"threads": 2})
     assert isinstance(engine, PiperEngine)
     with closing(engine):
         engine.load()
-        blocks = list(engine.synthesise(SENTENCE, engine.default_voice, NORMAL))
-        other = say(engine, SENTENCE)
+        blocks = list(engine.synthesise(text, engine.default_voice, NORMAL))
+        other = say(engine, text)
     pcm = pcm_of(iter(blocks)).astype(int)
     joints = np.cumsum([len(block.pcm) for block in blocks if len(block.pcm)])[:-1]
     assert len(joints) > 4

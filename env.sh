@@ -35,7 +35,11 @@ fi
 for _k2so_site in "$_k2so_venv"/lib/python3.*/site-packages; do
     PYTHONPATH=${_k2so_site#"$_k2so_venv/"}
 done
-PYTHONPATH=$_k2so_install/k2so_tts/$PYTHONPATH:$_k2so_install/audio_common_msgs/$PYTHONPATH
+_k2so_path=
+for _k2so_package in k2so_tts audio_common_msgs k2so_tts_msgs; do
+    _k2so_path=$_k2so_path$_k2so_install/$_k2so_package/$PYTHONPATH:
+done
+PYTHONPATH=${_k2so_path%:}
 if [ -n "${K2SO_NEURAL-}" ]; then
     if [ ! -e "$_k2so_venv-neural/.neural" ]; then
         echo "env.sh: the neural engines are not installed here: run \"make neural ROS_DISTRO=$ROS_DISTRO\" first" >&2
@@ -44,7 +48,7 @@ if [ -n "${K2SO_NEURAL-}" ]; then
     fi
     PYTHONPATH=$PYTHONPATH:$(echo "$_k2so_venv-neural"/lib/python3.*/site-packages)
 fi
-AMENT_PREFIX_PATH=$_k2so_install/k2so_tts:$_k2so_install/audio_common_msgs:$_k2so_venv
+AMENT_PREFIX_PATH=$_k2so_install/k2so_tts:$_k2so_install/audio_common_msgs:$_k2so_install/k2so_tts_msgs:$_k2so_venv
 
 _k2so_bin=$_k2so_install/k2so_tts/lib/k2so_tts:$_k2so_venv/bin
 case $PATH: in
@@ -53,7 +57,7 @@ case $PATH: in
 esac
 
 # The wheels would start every Python process twice, to set this
-_k2so_lib=$_k2so_install/audio_common_msgs/lib:$_k2so_venv/lib
+_k2so_lib=$_k2so_install/audio_common_msgs/lib:$_k2so_install/k2so_tts_msgs/lib:$_k2so_venv/lib
 for _k2so_site in "$_k2so_site"/ros_*.libs; do
     _k2so_lib=$_k2so_lib:$_k2so_site
 done
@@ -65,4 +69,4 @@ _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
 RMW_IMPLEMENTATION=rmw_fastrtps_cpp  # the only one there is a wheel of
 
 export ROS_DISTRO PYTHONPATH AMENT_PREFIX_PATH PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE RMW_IMPLEMENTATION
-unset _k2so _k2so_venv _k2so_install _k2so_site _k2so_bin _k2so_lib
+unset _k2so _k2so_venv _k2so_install _k2so_site _k2so_bin _k2so_lib _k2so_path _k2so_package

@@ -51,6 +51,7 @@ class ClockedDevice:
         self.realtime = False
         self.unresponsive = False
         self.failure: str | None = None
+        self.discards = True
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -114,6 +115,7 @@ class WavDevice(ClockedDevice):
 
     def __init__(self, path: str, rate: int = PREFERRED_RATE) -> None:
         super().__init__(f"wav:{path}", rate)
+        self.discards = False
         self._sound_seen = False
         try:
             if Path(path).is_fifo():

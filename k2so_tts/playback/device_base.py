@@ -56,6 +56,8 @@ class Device(Protocol):
     """It could not be closed: its driver hangs, in this process for good."""
     failure: str | None
     """Why it stopped asking for sound, if it knows."""
+    discards: bool
+    """Whether it keeps time only, and what it is given goes nowhere."""
 
     @property
     def has_streamed(self) -> bool:

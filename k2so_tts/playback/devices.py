@@ -156,6 +156,7 @@ class SoundDevice:
         self.realtime = False
         self.unresponsive = False
         self.failure: str | None = None
+        self.discards = False
         self._render: Render | None = None
         self._called_at = time.monotonic()
         self._calls = 0

@@ -51,6 +51,7 @@ from k2so_tts.ros.messages import (
 )
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.player_parameters import IN_TURN, MIX, PARAMETERS
+from k2so_tts.ros.wire_timeline import DEVICE, MUTED, NOWHERE, PlayerTrack
 
 _LOG_SECONDS = 5.0
 _REMEMBERED = 128
@@ -62,7 +63,8 @@ class AudioPlayer(Node):
 
     Publishers:
         playhead (sensor_msgs/TimeReference): `time_ref` is the stamp of the frame that leaves the
-            device at `header.stamp`; 20 times a second while there is something to play.
+            device at `header.stamp`; 20 times a second while there is something to play. See
+            `messages.to_playhead` for what else it says.
         is_speaking (std_msgs/Bool): whether something is audible, at each change.
         ~/buffered_ms (std_msgs/Float32): what is buffered, with each playhead, if anybody
             subscribes.
@@ -208,7 +210,8 @@ class AudioPlayer(Node):
         """Publish that the frame stamped `stamp_ns` leaves the device at `heard_at`."""
         name = self.get_fully_qualified_name()
         heard_ns = self._ros_ns(heard_at)
-        self._playhead.publish(to_playhead(stamp_ns, heard_ns, name, start_ns, lost_frames))
+        track = PlayerTrack(start_ns, lost_frames, self._sink())
+        self._playhead.publish(to_playhead(stamp_ns, heard_ns, name, track))
         if self._buffered.get_subscription_count():
             self._buffered.publish(Float32(data=1000 * self._player.buffered_seconds))
 
@@ -227,6 +230,13 @@ class AudioPlayer(Node):
         self._buffering.add(heard.buffering_s)
         if self.executor is not None:
             self.executor.create_task(self._diagnostics.publish)
+
+    def _sink(self) -> str:
+        """Where sound goes now: `DEVICE`, `MUTED` or `NOWHERE`."""
+        player = self._player
+        if player.output.device.discards:
+            return NOWHERE
+        return MUTED if player.muted or not player.volume else DEVICE
 
     def _ros_ns(self, moment: float) -> int:
         """The ROS time (ns) of a moment on the monotonic clock (s)."""

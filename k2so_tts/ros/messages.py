@@ -31,7 +31,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
-from k2so_tts.ros.wire_timeline import PlayerTrack
+from k2so_tts.ros.wire_timeline import DEVICE, MUTED, NOWHERE, PlayerTrack
 
 
 class InterfacesMissing(ImportError):
@@ -67,7 +67,9 @@ MOST_UNHEARD_CHUNKS = AUDIO_DEPTH * 3 // 4
 """Chunks that are sent ahead of what is heard, at most: a subscriber that stands still meanwhile
 loses none, with room left for end markers and for what other publishers send. That is 2.2 s of the
 shortest chunks (256 frames) at 22 050 Hz, and 35 s of those of the default length."""
-_PLAYED = re.compile(r"start_ns=(\d{1,20}) lost_frames=(\d{1,12})")
+_PLAYED = re.compile(
+    rf"start_ns=(\d{{1,20}}) lost_frames=(\d{{1,12}})(?: sink=({DEVICE}|{MUTED}|{NOWHERE}))?"
+)
 MOST_FRAMES = 1 << 22
 """The most frames of a message that are accepted; more is taken for garbage."""
 MOST_CHANNELS = 8
@@ -149,24 +151,26 @@ def playhead_qos() -> QoSProfile:
     )
 
 
-def to_playhead(
-    stamp_ns: int, heard_ns: int, player: str, start_ns: int, lost_frames: int
-) -> TimeReference:
-    """The playhead of `player`: the frame stamped `stamp_ns` leaves its device at `heard_ns`, and
-    `lost_frames` of the utterance, whose first chunk was stamped `start_ns`, were lost before it.
+def to_playhead(stamp_ns: int, heard_ns: int, player: str, track: PlayerTrack) -> TimeReference:
+    """The playhead of `player`: the frame of `track` stamped `stamp_ns` leaves its device at
+    `heard_ns` (ROS time).
     """
     message = TimeReference()
     message.header.stamp = to_time(heard_ns)
-    message.header.frame_id = f"start_ns={start_ns} lost_frames={lost_frames}"
+    message.header.frame_id = (
+        f"start_ns={track.start_ns} lost_frames={track.lost_frames} sink={track.sink}"
+    )
     message.time_ref = to_time(stamp_ns)
     message.source = player
     return message
 
 
 def track_of(message: TimeReference) -> PlayerTrack | None:
-    """Of what a playhead is; None if the player does not say so."""
+    """Of what a playhead is; None if the player does not say so. Of a player that does not name
+    its sink it is `DEVICE`.
+    """
     found = _PLAYED.fullmatch(message.header.frame_id)
-    return PlayerTrack(int(found[1]), int(found[2])) if found else None
+    return PlayerTrack(int(found[1]), int(found[2]), found[3] or DEVICE) if found else None
 
 
 def pieces_qos() -> QoSProfile:

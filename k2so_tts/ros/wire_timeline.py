@@ -23,6 +23,13 @@ from typing import NamedTuple
 
 from k2so_tts.audio import frames_to_ns, ns_to_frames
 
+DEVICE = "device"
+"""What is played goes to a sound device, or into a file."""
+MUTED = "muted"
+"""What is played is silence: the player is muted, or its volume is 0."""
+NOWHERE = "none"
+"""There is no sound device, and the player keeps time only."""
+
 
 class Span(NamedTuple):
     """A part of an utterance without a pause, on the wire between two end markers.
@@ -38,11 +45,12 @@ class Span(NamedTuple):
 
 class PlayerTrack(NamedTuple):
     """What a player has of an utterance without a break: the stamp of the first chunk of it, and
-    how many frames it has lost after that.
+    how many frames it has lost after that; and its `sink`: `DEVICE`, `MUTED` or `NOWHERE`.
     """
 
     start_ns: int
     lost_frames: int
+    sink: str = DEVICE
 
 
 @dataclass(eq=False)

@@ -45,6 +45,7 @@ from k2so_tts.ros.messages import (
     to_playhead,
     track_of,
 )
+from k2so_tts.ros.wire_timeline import PlayerTrack
 
 RATE = 22_050
 TEXT = " ".join(f"Number {n} is spoken." for n in range(6))
@@ -147,8 +148,9 @@ def test_a_player_that_missed_the_beginning_aborts_the_goal(observer: Observer) 
 
 @pytest.mark.parametrize("frames", [0, 1, 4096, 10**9])
 def test_lost_frames_travel_with_the_playhead(frames: int) -> None:
-    message = to_playhead(5 * 10**9 + 3, 7 * 10**9 + 1, "/player", 5 * 10**9, frames)
-    assert track_of(message) == (5 * 10**9, frames)
+    track = PlayerTrack(5 * 10**9, frames)
+    message = to_playhead(5 * 10**9 + 3, 7 * 10**9 + 1, "/player", track)
+    assert track_of(message) == track
     assert to_nanoseconds(message.time_ref) == 5 * 10**9 + 3
     assert to_nanoseconds(message.header.stamp) == 7 * 10**9 + 1
     assert message.source == "/player"
@@ -156,7 +158,7 @@ def test_lost_frames_travel_with_the_playhead(frames: int) -> None:
 
 @pytest.mark.parametrize("frame_id", ["", "base_link", "lost_frames=", "lost_frames=-1", "9"])
 def test_a_player_of_another_kind_reports_no_losses(frame_id: str) -> None:
-    message = to_playhead(0, 0, "/player", 0, 0)
+    message = to_playhead(0, 0, "/player", PlayerTrack(0, 0))
     message.header.frame_id = frame_id
     assert track_of(message) is None
 

@@ -89,6 +89,7 @@ def test_the_clock_keeps_real_time() -> None:
 
     device = open_device("null")
     assert isinstance(device, ClockedDevice)
+    assert device.discards
     assert not device.alive()
     device.start(render)
     assert enough.wait(TIMEOUT)
@@ -117,6 +118,7 @@ def test_a_file_holds_what_was_rendered_from_the_first_sound_on(tmp_path: Path) 
 
     device = open_device(f"wav:{path}")
     assert isinstance(device, WavDevice)
+    assert not device.discards
     device.start(render)
     assert enough.wait(TIMEOUT)
     device.close()
@@ -168,6 +170,7 @@ class Card:
         self.realtime = False
         self.unresponsive = False
         self.failure: str | None = None
+        self.discards = False
         self.has_streamed = True
         self.present = True
         self.closed = threading.Event()
@@ -286,6 +289,7 @@ def test_after_a_device_that_can_not_be_closed_the_clock_runs_on(fast: pytest.Mo
     finally:
         desk.output.close()
     assert desk.output.unresponsive
+    assert desk.output.device.discards
     assert len(desk.cards) == 1
 
 

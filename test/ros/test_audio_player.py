@@ -1,0 +1,122 @@
+# Copyright 2026 The k2so_tts authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the player tells those who listen to it and those who call its services."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from audio_common_msgs.msg import AudioStamped
+from sensor_msgs.msg import TimeReference
+from std_srvs.srv import SetBool
+from support.ros import Observer, publish_hum, running
+
+from k2so_tts.audio import NANOSECONDS
+from k2so_tts.ros.messages import (
+    playhead_qos,
+    speech_qos,
+    to_nanoseconds,
+    to_playhead,
+    track_of,
+)
+from k2so_tts.ros.wire_timeline import DEVICE, MUTED, NOWHERE, PlayerTrack
+
+PLAYER = "/audio_player"
+
+
+@pytest.fixture
+def player(observer: Observer, tmp_path: Path) -> Iterator[Observer]:
+    """A player into a file, and who watches it."""
+    with running("audio_player", device=f"wav:{tmp_path}/played.wav"):
+        observer.wait(lambda: observer.speaking)
+        yield observer
+
+
+# Where the sound goes
+
+
+@pytest.mark.parametrize("sink", [DEVICE, MUTED, NOWHERE])
+def test_the_sink_travels_with_the_playhead(sink: str) -> None:
+    track = PlayerTrack(5 * NANOSECONDS, 7, sink)
+    assert track_of(to_playhead(0, 0, PLAYER, track)) == track
+
+
+def test_a_player_that_names_no_sink_has_a_device() -> None:
+    message = TimeReference()
+    message.header.frame_id = "start_ns=5 lost_frames=7"
+    assert track_of(message) == PlayerTrack(5, 7, DEVICE)
+
+
+@pytest.mark.parametrize("sink", ["sink=", "sink=jaw", "sink=muted ", "muted"])
+def test_another_sink_is_not_understood(sink: str) -> None:
+    message = TimeReference()
+    message.header.frame_id = f"start_ns=5 lost_frames=7 {sink}"
+    assert track_of(message) is None
+
+
+class SinkWitness:
+    """Plays short sounds on a player, and learns where they went."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._stamps = itertools.count(NANOSECONDS, NANOSECONDS)
+        self._playheads: list[TimeReference] = []
+        observer.node.create_subscription(
+            TimeReference, "playhead", self._playheads.append, playhead_qos()
+        )
+        self._publisher = observer.node.create_publisher(AudioStamped, "audio", speech_qos())
+        observer.wait(lambda: self._publisher.get_subscription_count() >= 2)
+
+    def sinks(self) -> set[str]:
+        """Of all playheads of a sound that is played now, to its end."""
+        stamp_ns = next(self._stamps)
+        end_ns = publish_hum(self._publisher, stamp_ns, "hum")
+
+        def heads() -> dict[int, str]:
+            tracks = [(track_of(head), to_nanoseconds(head.time_ref)) for head in self._playheads]
+            return {
+                head_ns: track.sink
+                for track, head_ns in tracks
+                if track is not None and track.start_ns == stamp_ns
+            }
+
+        self._observer.wait(lambda: end_ns in heads())
+        return set(heads().values())
+
+
+def test_the_playhead_tells_whether_the_sound_can_be_heard(player: Observer) -> None:
+    witness = SinkWitness(player)
+    assert witness.sinks() == {DEVICE}
+    player.call(SetBool, f"{PLAYER}/mute", data=True)
+    assert witness.sinks() == {MUTED}
+    player.call(SetBool, f"{PLAYER}/mute", data=False)
+    assert witness.sinks() == {DEVICE}
+    assert player.set_parameter(PLAYER, "volume", 0.0).successful
+    assert witness.sinks() == {MUTED}
+    assert player.set_parameter(PLAYER, "device", "null").successful
+    player.wait(lambda: player.status(PLAYER).get("device") == "null")
+    assert witness.sinks() == {NOWHERE}
+
+
+def test_a_player_whose_device_is_lost_says_that_nothing_is_heard(player: Observer) -> None:
+    witness = SinkWitness(player)
+    assert witness.sinks() == {DEVICE}
+    assert player.set_parameter(PLAYER, "device", "wav:/nowhere/played.wav").successful
+    player.wait(lambda: "no sound" in player.status(PLAYER).get("message", ""))
+    assert witness.sinks() == {NOWHERE}

@@ -101,6 +101,9 @@ class EndListener:
             print(f"an utterance was not played completely: {heard}", file=sys.stderr)
         self.over.set()
 
+    def on_level(self, level: float) -> None:
+        """Ignore it."""
+
 
 @dataclass(frozen=True)
 class Result:

@@ -68,6 +68,9 @@ class _Listener:
         self.stats = heard
         self.done.set()
 
+    def on_level(self, level: float) -> None:
+        pass
+
 
 def play(
     chunks: Iterable[Pcm],

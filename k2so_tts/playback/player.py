@@ -28,6 +28,7 @@ from k2so_tts.playback.converter import Converter, map_channels
 from k2so_tts.playback.device_supervisor import DeviceSupervisor
 from k2so_tts.playback.fades import FADE_SECONDS
 from k2so_tts.playback.jitter_buffer import JitterBuffer
+from k2so_tts.playback.level_meter import LevelMeter
 from k2so_tts.playback.playhead import Listener, PlayheadReporter
 from k2so_tts.playback.renderer import Counters, Renderer
 from k2so_tts.playback.timeline import Timeline
@@ -73,7 +74,8 @@ class PlayerSettings:
 class Player:
     """Receives chunks from any thread, renders them in the device's, reports in one of its own.
 
-    `muted`, `paused`, `volume`, `mix`, `prebuffer_chunks` and `max_buffer` may be set at any time.
+    `muted`, `paused`, `volume`, `mix`, `prebuffer_chunks`, `max_buffer` and `meter.wanted` may be
+    set at any time.
     """
 
     def __init__(
@@ -93,8 +95,9 @@ class Player:
         self._clock = clock
         self._sources: OrderedDict[Hashable, Source] = OrderedDict()
         self._receiving = threading.Lock()
-        self._reporter = PlayheadReporter(listener, self, clock)
-        self._renderer = Renderer(self, self.counters, self._reporter.add)
+        self.meter = LevelMeter()
+        self._reporter = PlayheadReporter(listener, self, self.meter, clock)
+        self._renderer = Renderer(self, self.counters, self._reporter.add, self.meter)
         self.output = DeviceSupervisor(
             settings.device,
             settings.block_frames,

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from k2so_tts.metrics import PlaybackStats
+from k2so_tts.playback.level_meter import LevelMeter
 from k2so_tts.playback.track import Track
 
 _logger = logging.getLogger(__name__)
@@ -77,6 +78,13 @@ class Listener(Protocol):
     def on_utterance(self, heard: PlaybackStats) -> None:
         """An utterance has ended."""
 
+    def on_level(self, level: float) -> None:
+        """How loud what leaves the device now is, from 0 to 1, after volume and mute.
+
+        Told 30 times a second while it is audible, and once when it falls silent, if the player's
+        `LevelMeter` is `wanted`.
+        """
+
 
 class PlaybackState(Protocol):
     """What a `PlayheadReporter` needs to know of its player, and what it tells it."""
@@ -103,16 +111,22 @@ class PlaybackState(Protocol):
 
 
 class PlayheadReporter:
-    """Follows rendered blocks, and reports to a listener 20 times a second while it speaks.
+    """Follows rendered blocks, and reports to a listener 20 times a second while it speaks; and 30
+    times a second what `meter` has measured.
 
     An exception in the listener, or in here, is logged, and the thread goes on.
     """
 
     def __init__(
-        self, listener: Listener, playback: PlaybackState, clock: Callable[[], float]
+        self,
+        listener: Listener,
+        playback: PlaybackState,
+        meter: LevelMeter,
+        clock: Callable[[], float],
     ) -> None:
         self._listener = listener
         self._playback = playback
+        self._meter = meter
         self._clock = clock
         self._due: deque[tuple[float, Callable[[RenderedBlock], None], RenderedBlock]] = deque()
         """Beginnings and ends to report: when, how, and of which block."""
@@ -162,6 +176,7 @@ class PlayheadReporter:
         if self._next_playhead <= self._clock():
             self._report_playheads()
         self._report_speaking()
+        self._report_level()
         return any_open
 
     def _run(self) -> None:
@@ -176,10 +191,13 @@ class PlayheadReporter:
                 self._stopping.wait(PLAYHEAD_SECONDS)
         self._began_at.clear()
         self._report_speaking()
+        self._meter.wanted = False
+        self._report_level()
 
     def _seconds_until_due(self, any_open: bool) -> float:
         now = self._clock()
-        due = min(now + (PLAYHEAD_SECONDS if any_open else _IDLE_SECONDS), self._next_playhead)
+        due = now + (PLAYHEAD_SECONDS if any_open else _IDLE_SECONDS)
+        due = min(due, self._next_playhead, self._meter.next_at)
         if self._due:
             due = min(due, self._due[0][0])
         return max(0.0, due - now)
@@ -244,6 +262,11 @@ class PlayheadReporter:
         if speaking != self._speaking:
             self._speaking = speaking
             self._tell(self._listener.on_speaking, speaking)
+
+    def _report_level(self) -> None:
+        level = self._meter.poll(self._clock(), heard=bool(self._began_at))
+        if level is not None:
+            self._tell(self._listener.on_level, level)
 
 
 def _stats(track: Track, began_at: float | None) -> PlaybackStats:

@@ -35,6 +35,7 @@ from k2so_tts.audio import AudioFormat, Samples, clip
 from k2so_tts.limiter import Limiter
 from k2so_tts.playback.converter import Converter
 from k2so_tts.playback.jitter_buffer import State
+from k2so_tts.playback.level_meter import LevelMeter
 from k2so_tts.playback.playhead import RenderedBlock
 from k2so_tts.playback.track import Source, Track, playback_order
 
@@ -94,17 +95,23 @@ class Renderer:
     """Owns the tracks from the moment they are queued until their end was rendered.
 
     Commands are posted by one thread at a time. `on_block` is called in the rendering thread
-    with each block in which frames of a track were rendered or in which one ended.
+    with each block in which frames of a track were rendered or in which one ended. The `meter` is
+    given what the device is given, as long as it wants it.
     """
 
     def __init__(
-        self, controls: Controls, counters: Counters, on_block: Callable[[RenderedBlock], None]
+        self,
+        controls: Controls,
+        counters: Counters,
+        on_block: Callable[[RenderedBlock], None],
+        meter: LevelMeter,
     ) -> None:
         self.format = AudioFormat(0)
         """Of the device; its rate is 0 before the first one is known."""
         self._controls = controls
         self._counters = counters
         self._on_block = on_block
+        self._meter = meter
         self._lock = threading.Lock()
         self._commands: deque[Callable[[], None]] = deque()
         self._posted_frames = 0
@@ -204,6 +211,8 @@ class Renderer:
         self._volume.apply(out, target, self.format.rate)
         if highest > 1.0:
             self._limiter.apply(out)
+        if self._meter.wanted:
+            self._meter.add(out, heard_at, self.format.rate)
 
     def _abandon(self, at: float) -> None:
         abandoned, self._active = self._active, []

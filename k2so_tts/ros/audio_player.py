@@ -66,6 +66,9 @@ class AudioPlayer(Node):
             device at `header.stamp`; 20 times a second while there is something to play. See
             `messages.to_playhead` for what else it says.
         is_speaking (std_msgs/Bool): whether something is audible, at each change.
+        mouth (std_msgs/Float32): how loud what leaves the device now is, from 0 (silence) to 1
+            (loud speech); 30 times a second while it is audible, and once when it falls silent, if
+            anybody subscribes.
         ~/buffered_ms (std_msgs/Float32): what is buffered, with each playhead, if anybody
             subscribes.
         /diagnostics (diagnostic_msgs/DiagnosticArray): see `Diagnostics`.
@@ -107,6 +110,7 @@ class AudioPlayer(Node):
         self._playhead = self.create_publisher(TimeReference, "playhead", playhead_qos())
         self._buffered = self.create_publisher(Float32, "~/buffered_ms", metric_qos())
         self._is_speaking = self.create_publisher(Bool, "is_speaking", state_qos())
+        self._mouth = self.create_publisher(Float32, "mouth", metric_qos())
         self._diagnostics = Diagnostics(self, self._collect)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(SetBool, "~/mute", self._on_mute)
@@ -152,6 +156,7 @@ class AudioPlayer(Node):
             )
             return
         self._note_sender(message.header.frame_id, source)
+        self._look_for_mouths()
         accepted = self._player.receive(
             source, received.stamp_ns, received.format, received.samples
         )
@@ -212,12 +217,17 @@ class AudioPlayer(Node):
         heard_ns = self._ros_ns(heard_at)
         track = PlayerTrack(start_ns, lost_frames, self._sink())
         self._playhead.publish(to_playhead(stamp_ns, heard_ns, name, track))
+        self._look_for_mouths()
         if self._buffered.get_subscription_count():
             self._buffered.publish(Float32(data=1000 * self._player.buffered_seconds))
 
     def on_speaking(self, speaking: bool) -> None:
         """Publish that speech has become audible, or silent."""
         self._is_speaking.publish(Bool(data=speaking))
+
+    def on_level(self, level: float) -> None:
+        """Publish how loud what leaves the device now is."""
+        self._mouth.publish(Float32(data=level))
 
     def on_utterance(self, heard: PlaybackStats) -> None:
         """Take in what was measured of an utterance that has ended."""
@@ -230,6 +240,10 @@ class AudioPlayer(Node):
         self._buffering.add(heard.buffering_s)
         if self.executor is not None:
             self.executor.create_task(self._diagnostics.publish)
+
+    def _look_for_mouths(self) -> None:
+        """Measure levels if anybody subscribes to them, and not otherwise."""
+        self._player.meter.wanted = self._mouth.get_subscription_count() > 0
 
     def _sink(self) -> str:
         """Where sound goes now: `DEVICE`, `MUTED` or `NOWHERE`."""

@@ -181,8 +181,8 @@ def pieces_qos() -> QoSProfile:
 
 
 def metric_qos() -> QoSProfile:
-    """For `/diagnostics`, `~/perceived_latency_ms` and `~/buffered_ms`: what monitoring tools
-    expect.
+    """For `/diagnostics`, `~/perceived_latency_ms`, `~/buffered_ms` and `mouth`: what monitoring
+    tools expect.
     """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE

@@ -21,16 +21,20 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from audio_common_msgs.msg import AudioStamped
 from sensor_msgs.msg import TimeReference
+from std_msgs.msg import Float32
 from std_srvs.srv import SetBool
 from support.ros import Observer, publish_hum, running
 
-from k2so_tts.audio import NANOSECONDS
+from k2so_tts.audio import EMPTY_PCM, NANOSECONDS
 from k2so_tts.ros.messages import (
+    metric_qos,
     playhead_qos,
     speech_qos,
+    to_message,
     to_nanoseconds,
     to_playhead,
     track_of,
@@ -120,3 +124,28 @@ def test_a_player_whose_device_is_lost_says_that_nothing_is_heard(player: Observ
     assert player.set_parameter(PLAYER, "device", "wav:/nowhere/played.wav").successful
     player.wait(lambda: "no sound" in player.status(PLAYER).get("message", ""))
     assert witness.sinks() == {NOWHERE}
+
+
+# The mouth
+
+
+def test_the_mouth_is_open_while_there_is_sound_and_then_shut(player: Observer) -> None:
+    moves: list[float] = []
+    player.node.create_subscription(
+        Float32, "mouth", lambda message: moves.append(message.data), metric_qos()
+    )
+    publisher = player.node.create_publisher(AudioStamped, "audio", speech_qos())
+    player.wait(lambda: publisher.get_subscription_count() >= 2)
+    player.wait(lambda: player.node.count_publishers("mouth"))
+    for stamp_ns in itertools.count(NANOSECONDS, 2 * NANOSECONDS):
+        moves.clear()
+        publisher.publish(to_message(stamp_ns, np.full(8000, 3277, np.int16), 8000, "tone"))
+        publisher.publish(to_message(stamp_ns + NANOSECONDS, EMPTY_PCM, 8000, "tone"))
+        player.wait(lambda: player.speaking[-1][1])
+        player.wait(lambda: not player.speaking[-1][1])
+        if moves:  # the player knows of the subscription
+            break
+    player.wait(lambda: moves[-1] == 0.0)
+    assert moves.count(0.0) == 1
+    assert np.median(moves) == pytest.approx(30 / 38, abs=0.02)
+    assert len(moves) > 10

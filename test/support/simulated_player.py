@@ -59,6 +59,8 @@ class SimulatedPlayer:
         self.losses: list[tuple[int, int]] = []
         self.speaking: list[bool] = []
         self.heard: list[PlaybackStats] = []
+        self.levels: list[tuple[float, float]] = []
+        """When each level was told (s), and what it was."""
         self.player._prepare(device)
 
     def on_playhead(self, stamp_ns: int, heard_at: float, _: int, lost_frames: int) -> None:
@@ -70,6 +72,9 @@ class SimulatedPlayer:
 
     def on_utterance(self, heard: PlaybackStats) -> None:
         self.heard.append(heard)
+
+    def on_level(self, level: float) -> None:
+        self.levels.append((self.now, level))
 
     def change_device(self, device: AudioFormat) -> None:
         self.device = device

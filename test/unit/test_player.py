@@ -718,6 +718,9 @@ class Waiting:
     def on_utterance(self, heard: PlaybackStats) -> None:  # noqa: ARG002
         self.over.set()
 
+    def on_level(self, level: float) -> None:
+        """Not used."""
+
 
 def pcm(sound: Samples) -> Pcm:
     return to_pcm(sound[:, 0], 32_767.0)

@@ -50,6 +50,9 @@ class Failing:
         self.ended.release()
         self.fail("on_utterance")
 
+    def on_level(self, level: float) -> None:
+        """Not used."""
+
     def fail(self, name: str) -> None:
         if self.failing == name:
             raise LookupError(f"it failed in {name}")

@@ -39,6 +39,9 @@ class Deaf:
     def on_utterance(self, heard: object) -> None:
         """Not used."""
 
+    def on_level(self, level: float) -> None:
+        """Not used."""
+
 
 @pytest.fixture
 def no_soxr(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from k2so_tts.audio import START_CHUNKS, AudioFormat, Samples
 from k2so_tts.playback.converter import Converter, map_channels
@@ -69,6 +70,14 @@ class PlayerSettings:
     """Seconds without sound after which the device is closed; 0: never."""
     stream_timeout: float = 5.0
     """Seconds without a chunk after which a stream that uses end markers has ended."""
+
+
+class Dropped(NamedTuple):
+    """What `Player.stop` has discarded."""
+
+    seconds: float
+    """Audio that was received and not rendered yet (s)."""
+    utterances: int
 
 
 class Player:
@@ -180,14 +189,18 @@ class Player:
                 sender.track.timeout = min(sender.track.timeout, _SUPERSEDED_SECONDS)
                 sender.track.buffer.start_early = True
 
-    def stop(self) -> None:
+    def stop(self) -> Dropped:
         """Discard all that is buffered, and the rest of the utterances that are still arriving."""
         with self._receiving:
-            for sender in self._sources.values():
-                if sender.track is not None:
-                    sender.track.stopped = True
+            senders = self._sources.values()
+            arriving = [sender.track for sender in senders if sender.track is not None]
+            utterances = sum(not track.stopped for track in {*self.active, *arriving})
+            seconds = self.buffered_seconds
+            for track in arriving:
+                track.stopped = True
             self._renderer.stop()
         self.output.wake()
+        return Dropped(seconds, utterances or int(seconds > 0))  # one may not have been taken yet
 
     def utterance_ended(self, track: Track) -> None:
         """Count an utterance whose end was heard; called by the reporter.

@@ -51,6 +51,7 @@ from k2so_tts.ros.messages import (
 )
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.player_parameters import IN_TURN, MIX, PARAMETERS
+from k2so_tts.ros.player_replies import reply_to_mute, reply_to_pause, reply_to_stop
 from k2so_tts.ros.wire_timeline import DEVICE, MUTED, NOWHERE, PlayerTrack
 
 _LOG_SECONDS = 5.0
@@ -77,7 +78,7 @@ class AudioPlayer(Node):
         audio (audio_common_msgs/AudioStamped): what to play; a message without frames ends an
             utterance.
 
-    Services:
+    Services, which answer with a sentence that says what they did:
         ~/stop (std_srvs/Trigger): drop everything that is buffered.
         ~/mute (std_srvs/SetBool): go on in silence.
         ~/pause (std_srvs/SetBool): stand still and keep what is buffered.
@@ -195,17 +196,20 @@ class AudioPlayer(Node):
             )
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._player.stop()
+        response.message = reply_to_stop(self._player.stop())
         response.success = True
         return response
 
     def _on_mute(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._player.muted = request.data
+        was_muted, self._player.muted = self._player.muted, request.data
+        response.message = reply_to_mute(was_muted, request.data, self._sink())
         response.success = True
         return response
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._player.paused = request.data
+        was_paused, self._player.paused = self._player.paused, request.data
+        buffered_seconds = self._player.buffered_seconds
+        response.message = reply_to_pause(was_paused, request.data, buffered_seconds)
         response.success = True
         return response
 

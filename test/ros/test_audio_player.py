@@ -26,10 +26,11 @@ import pytest
 from audio_common_msgs.msg import AudioStamped
 from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Float32
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from support.ros import Observer, publish_hum, running
 
 from k2so_tts.audio import EMPTY_PCM, NANOSECONDS
+from k2so_tts.playback.player import Dropped
 from k2so_tts.ros.messages import (
     metric_qos,
     playhead_qos,
@@ -39,6 +40,7 @@ from k2so_tts.ros.messages import (
     to_playhead,
     track_of,
 )
+from k2so_tts.ros.player_replies import reply_to_mute, reply_to_pause, reply_to_stop
 from k2so_tts.ros.wire_timeline import DEVICE, MUTED, NOWHERE, PlayerTrack
 
 PLAYER = "/audio_player"
@@ -149,3 +151,85 @@ def test_the_mouth_is_open_while_there_is_sound_and_then_shut(player: Observer) 
     assert moves.count(0.0) == 1
     assert np.median(moves) == pytest.approx(30 / 38, abs=0.02)
     assert len(moves) > 10
+
+
+# What the services answer
+
+
+def test_stop_answers_with_how_much_of_how_many_utterances_it_dropped() -> None:
+    assert reply_to_stop(Dropped(0.0, 0)) == "nothing was being played"
+    assert reply_to_stop(Dropped(0.04, 1)) == "dropped 0.0 s of 1 utterance"
+    assert reply_to_stop(Dropped(2.345, 2)) == "dropped 2.3 s of 2 utterances"
+
+
+@pytest.mark.parametrize(
+    ("was_muted", "muted", "sink", "reply"),
+    [
+        (False, True, MUTED, "muted"),
+        (True, True, MUTED, "was muted already"),
+        (False, True, NOWHERE, "muted"),
+        (True, False, DEVICE, "sound is on again"),
+        (True, False, MUTED, "not muted any more, but the volume is 0"),
+        (True, False, NOWHERE, "not muted any more, but there is no sound device"),
+        (False, False, DEVICE, "was not muted"),
+    ],
+)
+def test_mute_answers_with_what_it_did(was_muted: bool, muted: bool, sink: str, reply: str) -> None:
+    assert reply_to_mute(was_muted, muted, sink) == reply
+
+
+@pytest.mark.parametrize(
+    ("was_paused", "paused", "buffered_seconds", "reply"),
+    [
+        (False, True, 1.23, "paused with 1.2 s buffered"),
+        (False, True, 0.0, "paused with nothing buffered"),
+        (True, True, 1.23, "was paused already"),
+        (True, False, 1.23, "goes on with 1.2 s buffered"),
+        (True, False, 0.0, "goes on with nothing buffered"),
+        (False, False, 1.23, "was not paused"),
+    ],
+)
+def test_pause_answers_with_what_it_did(
+    was_paused: bool, paused: bool, buffered_seconds: float, reply: str
+) -> None:
+    assert reply_to_pause(was_paused, paused, buffered_seconds) == reply
+
+
+def test_the_services_answer_with_what_they_did(player: Observer) -> None:
+    def mute(data: bool) -> str:
+        return str(player.call(SetBool, f"{PLAYER}/mute", data=data).message)
+
+    def pause(data: bool) -> str:
+        return str(player.call(SetBool, f"{PLAYER}/pause", data=data).message)
+
+    def stop() -> str:
+        return str(player.call(Trigger, f"{PLAYER}/stop").message)
+
+    assert stop() == "nothing was being played"
+    assert [mute(data) for data in (False, True, True, False)] == [
+        "was not muted",
+        "muted",
+        "was muted already",
+        "sound is on again",
+    ]
+    assert player.set_parameter(PLAYER, "volume", 0.0).successful
+    assert [mute(data) for data in (True, False)] == [
+        "muted",
+        "not muted any more, but the volume is 0",
+    ]
+    assert [pause(data) for data in (False, True, True)] == [
+        "was not paused",
+        "paused with nothing buffered",
+        "was paused already",
+    ]
+    publisher = player.node.create_publisher(AudioStamped, "audio", speech_qos())
+    player.wait(lambda: publisher.get_subscription_count() >= 2)
+    for name in ("one", "two"):
+        publisher.publish(to_message(NANOSECONDS, np.ones(80_000, np.int16), 8000, name))
+        publisher.publish(to_message(11 * NANOSECONDS, EMPTY_PCM, 8000, name))
+    player.wait(lambda: float(player.status(PLAYER).get("buffered_ms", 0)) == 20_000)
+    assert pause(False) == "goes on with 20.0 s buffered"
+    assert pause(True).startswith("paused with ")
+    assert stop().endswith(" s of 2 utterances")
+    player.wait(lambda: player.status(PLAYER).get("utterances") == "2")
+    assert stop() == "nothing was being played"

@@ -112,8 +112,9 @@ def test_an_early_end_marker_cuts_at_its_stamp(bench: SimulatedPlayer) -> None:
 def test_stop_drops_the_rest_of_the_utterance_and_not_the_next(bench: SimulatedPlayer) -> None:
     bench.say(ones(4 * CHUNK), end=False)
     bench.hear(CHUNK)
-    bench.player.stop()
+    assert bench.player.stop() == (3 * CHUNK / RATE, 1)
     assert not bench.render(1000)[FADE:].any()
+    assert bench.player.stop() == (0.0, 0)
     end = bench.say(ones(4 * CHUNK), frame=4 * CHUNK)
     assert not bench.hear(4 * CHUNK).any()
     assert [heard.complete for heard in bench.heard] == [False]
@@ -129,6 +130,21 @@ def test_stop_ends_an_utterance_that_was_received_as_a_whole(bench: SimulatedPla
     bench.hear_all()
     assert [heard.complete for heard in bench.heard] == [False]
     assert bench.playheads[-1][0] == START + frames_to_ns(len(before), RATE)
+
+
+def test_stop_tells_how_much_of_how_many_utterances_it_drops(bench: SimulatedPlayer) -> None:
+    assert bench.player.stop() == (0.0, 0)
+    end = bench.say(ones(2 * CHUNK))
+    assert bench.player.stop() == (2 * CHUNK / RATE, 1), "the device has not taken it yet"
+    bench.hear_all()
+    bench.say(ones(3 * CHUNK), frame=end)
+    bench.say(ones(CHUNK), end=False, source="another")
+    bench.render()
+    dropped = bench.player.stop()
+    assert dropped.seconds == pytest.approx((4 * CHUNK - BLOCK) / RATE)
+    assert dropped.utterances == 2
+    bench.hear_all()
+    assert bench.player.stop() == (0.0, 0)
 
 
 def test_stop_ends_an_utterance_that_did_not_start(bench: SimulatedPlayer) -> None:

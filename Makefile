@@ -133,7 +133,7 @@ $(venv)/.piper: requirements/piper.txt $(venv)/.python | $(venv)/.common
 	@touch $@
 
 $(install)/.interfaces: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
-	@$(call colcon_build,set-up 6/6: the interfaces,interfaces,audio_common_msgs k2so_tts_msgs)
+	@$(call colcon_build,set-up 6/6: the interfaces,interfaces,$(wildcard interfaces/*))
 
 .venv/.debian-test: tools/debian_packages | .venv/.debian
 	@tools/debian_packages "set-up for tests 1/2: Debian packages" log/debian-test.log test
@@ -193,14 +193,14 @@ sources := package.xml setup.py setup.cfg \
     $(shell find $(wildcard k2so_tts launch config resource) -name __pycache__ -prune -o -print)
 
 $(install)/.k2so_tts: $(sources) $(venv)/.python | $(install)/.interfaces
-	@$(call colcon_build,build: k2so_tts,k2so_tts,k2so_tts)
+	@$(call colcon_build,build: k2so_tts,k2so_tts,.)
 
-# $(call colcon_build,LABEL,NAME,PACKAGES): afresh, so that nothing stale is left
+# $(call colcon_build,LABEL,NAME,PATHS): afresh, so that nothing stale is left
 define colcon_build
-rm -rf $(3:%=$(build)/%) $(3:%=$(install)/%)
+rm -rf $(foreach path,$(3:.=k2so_tts),$(build)/$(notdir $(path)) $(install)/$(notdir $(path)))
 tools/step "$1" $(log)/$2.log env --unset=MAKEFLAGS --unset=MAKELEVEL PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
     AMENT_PREFIX_PATH=$(CURDIR)/$(venv) CMAKE_PREFIX_PATH=$(CURDIR)/$(venv) _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 \
-    colcon --log-base $(log)/colcon build --base-paths . interfaces --packages-select $3 \
+    colcon --log-base $(log)/colcon build --base-paths $3 \
     --build-base $(build) --install-base $(install) \
     --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE=$(CURDIR)/$(venv)/bin/python
 touch $@

@@ -63,8 +63,9 @@ class PlaybackStats:
 class SynthesisStats:
     """What a server measured of one goal.
 
-    Times start when the goal was accepted, or, for a queued goal, when its turn came. They are None
-    where it never got that far.
+    Times start when the goal was accepted, or, for a queued goal, when its turn came; of a text
+    that was still being written then, when its first clause was complete. They are None where it
+    never got that far.
     """
 
     first_chunk_s: float | None
@@ -73,6 +74,8 @@ class SynthesisStats:
     """Until its first frame was heard (s)."""
     duration_s: float
     """How much audio was made of it (s)."""
+    text_wait_s: float
+    """How long its first clause was still being written when its turn had come (s)."""
     real_time_factor: float | None
     """Time that the engine took, over the duration of the audio that it made."""
 

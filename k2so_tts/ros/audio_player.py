@@ -37,6 +37,7 @@ from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback.player import Player, PlayerSettings
 from k2so_tts.ros.clock_offset import StampClocks, describe_offset
 from k2so_tts.ros.diagnostics import Diagnostics, RollingMetric, StatusReport
+from k2so_tts.ros.graph import publisher_of
 from k2so_tts.ros.messages import (
     SAMPLE_FIELDS,
     AudioStamped,
@@ -344,8 +345,7 @@ class AudioPlayer(Node):
 
 def _source(message: AudioStamped, info: Mapping[str, Any]) -> Hashable:
     """The sender of a message: its publisher's GID (known since Kilted) and the frame_id."""
-    publisher = info.get("publisher_gid") or {}
-    return bytes(publisher.get("data", b"")), message.header.frame_id
+    return publisher_of(info), message.header.frame_id
 
 
 class _DuplicateFilter:

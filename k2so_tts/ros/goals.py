@@ -13,13 +13,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The action `say`: its goals, from their acceptance to their one terminal state."""
+"""Goals of the actions, from their acceptance to their one terminal state."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -29,26 +29,25 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 from rclpy.task import Future
 
+from k2so_tts.ros.actions import SpeechAction, SpeechRequest
+from k2so_tts.ros.admission import GoalRefused
+from k2so_tts.ros.endings import Ending, Outcome, Reason
 from k2so_tts.ros.executors import ExecutorQueue
-from k2so_tts.ros.messages import TTS, AudioStamped, request_qos
-from k2so_tts.ros.speech_queue import Outcome
+from k2so_tts.ros.messages import AudioStamped, request_qos
+from k2so_tts.synthesis.word_timeline import TimedWord
 
-_RESULT_SECONDS = 30
-"""How long a result is kept for a client that asks for it late."""
+_RESULT_SECONDS = 600
+"""How long a result is kept for a client that asks for it late: one that stood still meanwhile."""
 _Admission = TypeVar("_Admission")
-
-
-class GoalRefused(Exception):
-    """A goal can't be accepted; the message names the field, its value and what is allowed."""
 
 
 @dataclass(eq=False)
 class _Goal:
     """A goal that was accepted and has not ended."""
 
+    action: SpeechAction
     handle: Any
-    end: Future[tuple[Outcome, str]] = field(default_factory=Future)
-    """Its outcome and the text that was heard."""
+    end: Future[Ending] = field(default_factory=Future)
     executing: bool = False
 
 
@@ -60,10 +59,9 @@ class GoalServer(Generic[_Admission]):
     only; `begin`, `publish_feedback` and `finish` hand over to it and may be called from any
     thread. Goals are known by their keys; keys that are no goal's are ignored.
 
-    Action server: `say` (audio_common_msgs/TTS).
-
     Args:
-        node: the node that offers the action.
+        node: the node that offers the actions.
+        actions: what is offered.
         admit: called with a goal's request; what it returns is handed to `accept`. It raises
             `GoalRefused` to reject the goal. What it looks up need not be looked up again.
         accept: called with the key and the request of an accepted goal, and what `admit` returned.
@@ -75,9 +73,10 @@ class GoalServer(Generic[_Admission]):
     def __init__(
         self,
         node: Node,
+        actions: Sequence[SpeechAction],
         *,
-        admit: Callable[[Any], _Admission],
-        accept: Callable[[bytes, Any, _Admission], None],
+        admit: Callable[[SpeechRequest], _Admission],
+        accept: Callable[[bytes, SpeechRequest, _Admission], None],
         cancel: Callable[[bytes], None],
         on_end: Callable[[], None],
     ) -> None:
@@ -87,18 +86,21 @@ class GoalServer(Generic[_Admission]):
         self._cancel = cancel
         self._on_end = on_end
         self._executor_queue = ExecutorQueue(node)
-        self._admission: _Admission | None = None
+        self._admitted: tuple[SpeechRequest, _Admission] | None = None
         self._goals: dict[Hashable, _Goal] = {}
         self._goal_ended = threading.Condition()
         self.rejected = 0
         """How many goals were rejected."""
-        self._action = ActionServer(
-            node,
-            TTS,
-            "say",
+        self._servers = {action.name: self._serve(action) for action in actions}
+
+    def _serve(self, action: SpeechAction) -> ActionServer[Any, Any, Any]:
+        return ActionServer(
+            self._node,
+            action.type,
+            action.name,
             execute_callback=self._execute,
-            goal_callback=self._on_goal,
-            handle_accepted_callback=self._on_accepted,
+            goal_callback=partial(self._on_goal, action),
+            handle_accepted_callback=partial(self._on_accepted, action),
             cancel_callback=self._on_cancel,
             goal_service_qos_profile=request_qos(),
             cancel_service_qos_profile=request_qos(),
@@ -114,13 +116,28 @@ class GoalServer(Generic[_Admission]):
         """It is a goal's turn: its state becomes EXECUTING, if it is not yet."""
         self._executor_queue.post(partial(self._start_executing, key))
 
-    def publish_feedback(self, key: Hashable, audio: AudioStamped) -> None:
-        """A chunk of a goal begins to be heard."""
-        self._executor_queue.post(partial(self._publish_feedback, key, audio))
+    def wants_words(self, key: Hashable) -> bool:
+        """Whether the action of a goal gives feedback for words."""
+        goal = self._goals.get(key)
+        return goal is not None and goal.action.word_feedback is not None
 
-    def finish(self, key: Hashable, outcome: Outcome, text: str) -> None:
-        """A goal has ended; `text` was heard."""
-        self._executor_queue.post(partial(self._finish, key, outcome, text))
+    def audible_chunk(self, key: Hashable, audio: AudioStamped) -> None:
+        """A chunk of a goal begins to be heard."""
+        goal = self._goals.get(key)
+        if goal is not None and goal.action.chunk_feedback is not None:
+            feedback = goal.action.chunk_feedback(audio)
+            self._executor_queue.post(partial(self._publish_feedback, key, feedback))
+
+    def audible_word(self, key: Hashable, word: TimedWord, elapsed_s: float) -> None:
+        """A word of a goal begins to be heard, so long after the first frame was."""
+        goal = self._goals.get(key)
+        if goal is not None and goal.action.word_feedback is not None:
+            feedback = goal.action.word_feedback(word, elapsed_s)
+            self._executor_queue.post(partial(self._publish_feedback, key, feedback))
+
+    def finish(self, key: Hashable, ending: Ending) -> None:
+        """A goal has ended."""
+        self._executor_queue.post(partial(self._finish, key, ending))
 
     def close(self, timeout: float) -> None:
         """Wait up to `timeout` seconds until all goals have ended and their results were sent."""
@@ -128,7 +145,8 @@ class GoalServer(Generic[_Admission]):
         with self._goal_ended:
             self._goal_ended.wait_for(lambda: not self._goals, timeout)
         self._flush_results(deadline)
-        self._action.destroy()
+        for server in self._servers.values():
+            server.destroy()
 
     def _flush_results(self, deadline: float) -> None:
         """Wait for the executor to send the results of goals that have just ended.
@@ -144,9 +162,10 @@ class GoalServer(Generic[_Admission]):
 
     # From here on in the executor's thread.
 
-    def _on_goal(self, request: Any) -> GoalResponse:
+    def _on_goal(self, action: SpeechAction, goal: Any) -> GoalResponse:
         try:
-            self._admission = self._admit(request)
+            request = action.request(goal)
+            self._admitted = request, self._admit(request)
         except Exception as error:  # noqa: BLE001 - rclpy would leave the client without an answer
             refused = isinstance(error, GoalRefused)
             reason = str(error) if refused else f"{type(error).__name__}: {error}"
@@ -155,17 +174,18 @@ class GoalServer(Generic[_Admission]):
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
-    def _on_accepted(self, handle: Any) -> None:
+    def _on_accepted(self, action: SpeechAction, handle: Any) -> None:
         """Called right after `_on_goal`; rclpy runs no other callback between them."""
         key = bytes(handle.goal_id.uuid)
-        admission, self._admission = self._admission, None
-        assert admission is not None
-        self._goals[key] = _Goal(handle)
+        admitted, self._admitted = self._admitted, None
+        assert admitted is not None
+        self._goals[key] = _Goal(action, handle)
         try:
-            self._accept(key, handle.request, admission)
+            self._accept(key, *admitted)
         except Exception as error:  # noqa: BLE001 - rclpy would drop requests that came with it
-            self._node.get_logger().error(f"goal aborted: {type(error).__name__}: {error}")
-            self._finish(key, Outcome.ABORTED, "")
+            message = f"{type(error).__name__}: {error}"
+            self._node.get_logger().error(f"goal aborted: {message}")
+            self._finish(key, Ending(Reason.INTERNAL_ERROR, message=message))
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         self._cancel(bytes(handle.goal_id.uuid))
@@ -178,18 +198,19 @@ class GoalServer(Generic[_Admission]):
             try:
                 goal.handle.execute()
             except rclpy_implementation.RCLError:
-                self._action.notify_execute(goal.handle, None)  # it has to end all the same
+                server = self._servers[goal.action.name]
+                server.notify_execute(goal.handle, None)  # it has to end all the same
                 raise
 
-    def _publish_feedback(self, key: Hashable, audio: AudioStamped) -> None:
+    def _publish_feedback(self, key: Hashable, feedback: Any) -> None:
         goal = self._goals.get(key)
         if goal is not None:
-            goal.handle.publish_feedback(TTS.Feedback(audio=audio))
+            goal.handle.publish_feedback(feedback)
 
-    def _finish(self, key: Hashable, outcome: Outcome, text: str) -> None:
+    def _finish(self, key: Hashable, ending: Ending) -> None:
         goal = self._goals.get(key)
         if goal is not None and not goal.end.done():
-            goal.end.set_result((outcome, text))
+            goal.end.set_result(ending)
             self._start_executing(key)
 
     async def _execute(self, handle: Any) -> Any:
@@ -198,13 +219,13 @@ class GoalServer(Generic[_Admission]):
         If it raises, rclpy aborts the goal.
         """
         key = bytes(handle.goal_id.uuid)
+        goal = self._goals[key]
         try:
-            end = await self._goals[key].end
-            assert end is not None
-            outcome, text = end
-            if outcome is Outcome.SUCCEEDED:
+            ending = await goal.end
+            assert ending is not None
+            if ending.outcome is Outcome.SUCCEEDED:
                 handle.succeed()
-            elif outcome is Outcome.CANCELED and handle.is_cancel_requested:
+            elif ending.outcome is Outcome.CANCELED and handle.is_cancel_requested:
                 handle.canceled()
             else:
                 handle.abort()
@@ -213,4 +234,4 @@ class GoalServer(Generic[_Admission]):
                 del self._goals[key]
                 self._goal_ended.notify_all()
             self._executor_queue.post(self._on_end)
-        return TTS.Result(text=text)
+        return goal.action.result(ending)

@@ -28,6 +28,14 @@ _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 """The node name that rmw_dds_common gives an endpoint which is discovered before its node."""
 
 
+def publisher_of(info: Mapping[str, Any]) -> bytes:
+    """The GID of the publisher of a message; empty where rclpy does not report it (see
+    `participant_of`).
+    """
+    publisher = info.get("publisher_gid") or {}
+    return bytes(publisher.get("data", b""))
+
+
 def participant_of(info: Mapping[str, Any]) -> bytes:
     """The DDS participant (process) that sent a message; empty where rclpy does not report it.
 
@@ -37,8 +45,7 @@ def participant_of(info: Mapping[str, Any]) -> bytes:
     Args:
         info: the message info that rclpy passes to a subscription's callback.
     """
-    publisher = info.get("publisher_gid") or {}
-    return bytes(publisher.get("data", b""))[:_PARTICIPANT_BYTES]
+    return publisher_of(info)[:_PARTICIPANT_BYTES]
 
 
 def player_subscribes(

@@ -24,14 +24,16 @@ from __future__ import annotations
 import array
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS, AudioFormat, Pcm, Samples, to_samples
 from k2so_tts.ros.wire_timeline import DEVICE, MUTED, NOWHERE, PlayerTrack
+from k2so_tts.synthesis.word_timeline import TimedWord
 
 
 class InterfacesMissing(ImportError):
@@ -59,7 +61,13 @@ except ImportError as missing:
         "github.com/mgonzs13/audio_common, in this workspace"
     ) from missing
 
-__all__ = ["TTS", "Audio", "AudioStamped", "InterfacesMissing"]
+try:
+    from k2so_tts_msgs.action import Speak
+    from k2so_tts_msgs.msg import TextPiece, Word
+except ImportError:  # it was not built: `say` is served alone
+    Speak = TextPiece = Word = None
+
+__all__ = ["TTS", "Audio", "AudioStamped", "InterfacesMissing", "Speak", "TextPiece", "Word"]
 
 AUDIO_DEPTH = 256
 """Messages that a subscriber to `audio` holds until its callback takes them."""
@@ -174,7 +182,16 @@ def track_of(message: TimeReference) -> PlayerTrack | None:
 
 
 def pieces_qos() -> QoSProfile:
-    """For `say_stream`: reliable, as a lost piece is a lost word, and deep enough for a burst."""
+    """For `say_stream` and `text_pieces`: reliable, as a lost piece is a lost word, and deep enough
+    for a text that is written all at once.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=20_000, reliability=ReliabilityPolicy.RELIABLE
+    )
+
+
+def words_qos() -> QoSProfile:
+    """For `words`: reliable, and deep enough for the words that are sent ahead at once."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
     )
@@ -193,6 +210,12 @@ def to_time(nanoseconds: int) -> Time:
     """A time in ns as a message; `LAST_NS` if it is later than that."""
     seconds, rest = divmod(min(nanoseconds, LAST_NS), NANOSECONDS)
     return Time(sec=seconds, nanosec=rest)
+
+
+def to_duration(nanoseconds: int) -> Duration:
+    """A duration in ns, 0 or more, as a message; `LAST_NS` if it is longer than that."""
+    seconds, rest = divmod(min(nanoseconds, LAST_NS), NANOSECONDS)
+    return Duration(sec=seconds, nanosec=rest)
 
 
 def to_nanoseconds(time: Time) -> int:
@@ -218,6 +241,18 @@ def to_message(stamp_ns: int, pcm: Pcm, rate: int, frame_id: str) -> AudioStampe
     info.channels = 1
     info.rate = rate
     info.chunk = len(pcm)
+    return message
+
+
+def to_word(word: TimedWord, due_ns: int, seconds: float, stream: str, frame_id: str) -> Any:
+    """A word that becomes audible at `due_ns` (ROS time) for so many seconds."""
+    message = Word()
+    message.header.stamp = to_time(due_ns)
+    message.header.frame_id = frame_id
+    message.text = word.text
+    message.text_start, message.text_end = word.start, word.end
+    message.duration = to_duration(round(seconds * NANOSECONDS))
+    message.stream = stream
     return message
 
 

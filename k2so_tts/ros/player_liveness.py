@@ -104,6 +104,7 @@ class PlayerLiveness:
         self._recipients: frozenset[Hashable] = frozenset()
         """The players that may have received the utterance and have been there ever since."""
         self._outstanding_since = math.nan
+        self._delayed_until = -math.inf
         self._starts: deque[float] = deque(maxlen=_STARTS_REMEMBERED)
         """How long it took from audio that was sent until it was heard (s)."""
         self._state_before_loss = PlayerState.WAITING
@@ -148,6 +149,10 @@ class PlayerLiveness:
     def excuse_silence(self, now: float) -> None:
         """The process was suspended until now and could not receive anything meanwhile."""
         self._last_playhead_at = now
+
+    def expect_delay(self, now: float) -> None:
+        """So much arrives at once that playheads may have to be sent again."""
+        self._delayed_until = now + _NEWCOMER_SILENCE_SECONDS
 
     def wait_for_player(self, turn_at: float, now: float, patience: float) -> float | None:
         """Decide for whom to speak, as long as nothing was sent.
@@ -208,9 +213,10 @@ class PlayerLiveness:
         if not self._graph.players():
             return -math.inf
         if self.state is PlayerState.PLAYING:
-            return self._last_playhead_at + PLAYER_SILENCE_SECONDS
+            return max(self._last_playhead_at + PLAYER_SILENCE_SECONDS, self._delayed_until)
         if may_start:
-            return max(self._last_playhead_at, sent_at) + self._start_patience
+            silent_since = max(self._last_playhead_at, sent_at)
+            return max(silent_since + self._start_patience, self._delayed_until)
         return math.inf
 
     @property
@@ -218,8 +224,12 @@ class PlayerLiveness:
         """How long (s) a player may be silent that has all it needs to start."""
         if not self._recipients <= self._proven:
             return _NEWCOMER_SILENCE_SECONDS
-        usual = median(self._starts) if self._starts else 0.0
-        return min(PLAYER_SILENCE_SECONDS + usual, _NEWCOMER_SILENCE_SECONDS)
+        return min(PLAYER_SILENCE_SECONDS + self.usual_start, _NEWCOMER_SILENCE_SECONDS)
+
+    @property
+    def usual_start(self) -> float:
+        """How long it takes from audio that is sent until it is heard (s); 0.0 if none was."""
+        return median(self._starts) if self._starts else 0.0
 
     def lose(self, now: float) -> bool:
         """The deadline has passed. False if a player has announced itself since it fell silent."""

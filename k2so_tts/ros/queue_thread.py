@@ -24,7 +24,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from k2so_tts.ros.speech_queue import QueueSettings, SpeechQueue, SpeechQueueDelegate
+from k2so_tts.ros.endings import Reason
+from k2so_tts.ros.speech_queue import QueueSettings, SpeechQueue
+from k2so_tts.ros.speech_queue_delegate import SpeechQueueDelegate
 
 _logger = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ class QueueThread:
     def close(self, reason: str) -> None:
         """End every goal as ABORTED and join the thread."""
         with self._changed:
-            self._posted.append(lambda queue: queue.stop(reason))
+            self._posted.append(lambda queue: queue.stop(Reason.SHUTDOWN, reason))
             self._stopping = True
             self._changed.notify()
         self._thread.join(_JOIN_SECONDS)
@@ -111,6 +113,6 @@ class QueueThread:
     def _end_some(self, reason: str) -> None:
         """End every goal, or, if the delegate fails, one at least."""
         try:
-            self._queue.stop(reason)
+            self._queue.stop(Reason.INTERNAL_ERROR, reason)
         except BaseException:
             _logger.exception("ending a goal failed")

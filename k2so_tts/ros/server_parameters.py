@@ -17,9 +17,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from k2so_tts.audio import CHUNK_FRAMES
 from k2so_tts.engines import AUTO
-from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT
+from k2so_tts.ros.speech_queue import (
+    ABORT,
+    INTERRUPT,
+    QUEUE,
+    REJECT,
+    REPLACE,
+    RESUME,
+    SUCCEED,
+    WAIT,
+    QueueSettings,
+)
 from k2so_tts.settings import Setting
 from k2so_tts.synthesis.phrase_cache import MIB
 from k2so_tts.text import speakable
@@ -28,6 +41,8 @@ from k2so_tts.text.stream import FLUSH_SECONDS
 
 RATE = (0.25, 4.0)
 """The lowest and highest speed, of a goal and of the parameter."""
+PITCH = (0.0, 2.0)
+"""The lowest and highest pitch, of a goal and of the parameter."""
 VOLUME = (0.0, 1.0)
 """The lowest and highest linear gain of a goal."""
 
@@ -65,7 +80,7 @@ PARAMETERS = (
         live=True,
     ),
     Setting("rate", 1.0, "Speed, multiplied with the goal's.", *RATE, live=True),
-    Setting("pitch", 1.0, "Pitch, relative to the voice's own.", 0.0, 2.0, live=True),
+    Setting("pitch", 1.0, "Pitch, relative to the voice's own.", *PITCH, live=True),
     Setting(
         "volume",
         1.0,
@@ -78,12 +93,35 @@ PARAMETERS = (
         "queue_policy",
         QUEUE,
         "A goal that comes while another is spoken waits for its turn (queue), replaces it "
-        "(replace) or is rejected (reject).",
-        choices=(QUEUE, REPLACE, REJECT),
+        "(replace), is rejected (reject), or is heard at once (interrupt): what is spoken pauses "
+        "at a word and goes on after it. Goals of a higher priority are never affected.",
+        choices=(QUEUE, REPLACE, REJECT, INTERRUPT),
         live=True,
     ),
     Setting(
-        "max_queue", 32, "The most goals that are spoken or wait at a time.", 1, 10_000, live=True
+        "interrupted",
+        RESUME,
+        "What happens to a goal that is interrupted: it goes on at the word where it was cut, or "
+        "is aborted.",
+        choices=(RESUME, ABORT),
+        live=True,
+    ),
+    Setting(
+        "max_queue",
+        32,
+        "The most goals that are spoken or wait at a time. Where it is full, the one that waits "
+        "with the lowest priority gives way to one with a higher priority.",
+        1,
+        10_000,
+        live=True,
+    ),
+    Setting(
+        "unheard",
+        SUCCEED,
+        "How a goal ends that was spoken to its end by the clock, as no player reported it, had a "
+        "device, or was not muted.",
+        choices=(SUCCEED, ABORT),
+        live=True,
     ),
     Setting(
         "max_text_length",
@@ -155,7 +193,7 @@ PARAMETERS = (
     Setting(
         "stream_timeout",
         10.0,
-        "Seconds without a piece after which a streamed text ends.",
+        "Seconds without anything to say after which a streamed text ends.",
         0.5,
         600.0,
     ),
@@ -183,3 +221,18 @@ PARAMETERS = (
         "error_latency_ms", 2000.0, "Perceived latency that is an error.", 1.0, 60_000.0, live=True
     ),
 )
+
+
+def queue_settings(values: Mapping[str, Any], max_unheard_chunks: int) -> QueueSettings:
+    """The settings of the queue, from the values of the parameters."""
+    return QueueSettings(
+        policy=values["queue_policy"],
+        interrupted=values["interrupted"],
+        unheard=values["unheard"],
+        max_lead=values["max_lead"],
+        max_unheard_chunks=max_unheard_chunks,
+        wait_for_player=values["wait_for_player"],
+        player_lost=values["player_lost"],
+        player_wait=values["player_wait"],
+        engine_timeout=values["engine_timeout"],
+    )

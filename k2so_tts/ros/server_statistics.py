@@ -22,7 +22,7 @@ from typing import Any
 
 from k2so_tts.metrics import SynthesisStats
 from k2so_tts.ros.diagnostics import RollingMetric, StatusReport
-from k2so_tts.ros.speech_queue import Outcome
+from k2so_tts.ros.endings import Outcome
 from k2so_tts.synthesis.synthesis import describe_unreadable
 
 
@@ -38,6 +38,7 @@ class ServerStatistics:
         self._last: SynthesisStats | None = None
         self._latency = RollingMetric("perceived_latency_ms", 1000)
         self._first_chunk = RollingMetric("time_to_first_chunk_ms", 1000)
+        self._text_wait = RollingMetric("text_wait_ms", 1000)
         self._real_time_factor = RollingMetric("real_time_factor")
 
     @property
@@ -59,6 +60,7 @@ class ServerStatistics:
         self._last = stats
         self._latency.add(stats.perceived_latency_s)
         self._first_chunk.add(stats.first_chunk_s)
+        self._text_wait.add(stats.text_wait_s)
         self._real_time_factor.add(stats.real_time_factor)
 
     def values(self) -> dict[str, object]:
@@ -66,7 +68,8 @@ class ServerStatistics:
         values: dict[str, object] = {"spoken_by": self.spoken_by}
         for outcome, count in self._outcomes.items():
             values[f"goals_{outcome.value}"] = count
-        for metric in (self._latency, self._first_chunk, self._real_time_factor):
+        metrics = (self._latency, self._first_chunk, self._text_wait, self._real_time_factor)
+        for metric in metrics:
             values.update(metric.values())
         if self._last is not None:
             values["duration_s"] = self._last.duration_s

@@ -19,25 +19,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rclpy.node import Node
 from sensor_msgs.msg import TimeReference
-from std_msgs.msg import Bool, Float32, String
+from std_msgs.msg import Bool, Float32
 from std_srvs.srv import Trigger
 
 from k2so_tts.audio import Chunk, Pcm
-from k2so_tts.engines import EngineError, UnknownVoice
+from k2so_tts.engines import EngineError
+from k2so_tts.ros.actions import ACTIONS, SpeechRequest
+from k2so_tts.ros.admission import GoalRefused
 from k2so_tts.ros.clock_offset import SenderClock, describe_offset
 from k2so_tts.ros.diagnostics import Diagnostics, StatusReport
-from k2so_tts.ros.goals import GoalRefused, GoalServer
+from k2so_tts.ros.endings import Ending, Outcome, Reason
+from k2so_tts.ros.goals import GoalServer
 from k2so_tts.ros.graph import participant_of, player_subscribes
 from k2so_tts.ros.messages import (
     MOST_UNHEARD_CHUNKS,
     AudioStamped,
+    Speak,
     metric_qos,
-    pieces_qos,
     playhead_qos,
     speech_qos,
     state_qos,
@@ -47,38 +51,43 @@ from k2so_tts.ros.messages import (
 )
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.queue_thread import QueueThread
-from k2so_tts.ros.server_parameters import PARAMETERS, RATE, VOLUME
+from k2so_tts.ros.reception import Admitted, Reception
+from k2so_tts.ros.server_parameters import PARAMETERS, queue_settings
 from k2so_tts.ros.server_statistics import ServerStatistics
-from k2so_tts.ros.speech_queue import QUEUE, REJECT, Outcome, QueueSettings, SpeechQueue
+from k2so_tts.ros.speech_queue import SpeechQueue
+from k2so_tts.ros.text_input import TextInput
 from k2so_tts.ros.utterance import Utterance
 from k2so_tts.ros.voice_selection import VoiceSelector, engine_parameters
+from k2so_tts.ros.word_publisher import WordPublisher
 from k2so_tts.settings import brief
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
+from k2so_tts.synthesis.synthesis import Synthesis
+from k2so_tts.synthesis.word_timeline import TimedWord
 from k2so_tts.text import speakable
 from k2so_tts.text.stream import TextStream, clean
 
 _JOIN_SECONDS = 2.0
 _DELIVER_SECONDS = 1.0
-_LOG_SECONDS = 5.0
 
 
 class SpeakServer(Node):
     """Speaks goals and streamed texts, one after the other.
 
-    Action server:
+    Action servers:
         say (audio_common_msgs/TTS): speak a text; the feedback is each chunk as it is heard.
+        speak (k2so_tts_msgs/Speak): the same with all that can be said of an utterance; the
+            feedback is each word as it is heard. Where its messages were not built it is missing.
 
     Publishers:
         audio (audio_common_msgs/AudioStamped): the speech, ahead of its time; a message without
             frames ends an utterance.
+        words (k2so_tts_msgs/Word): each word ahead of its sound, if anybody subscribes.
         ~/perceived_latency_ms (std_msgs/Float32): from a goal's turn to its first frame heard.
         /diagnostics (diagnostic_msgs/DiagnosticArray): see `Diagnostics`.
 
     Subscriptions:
         playhead (sensor_msgs/TimeReference): which frame a player plays, and when.
         is_speaking (std_msgs/Bool): announces a player.
-        say_stream (std_msgs/String): pieces of a text that is still being written; an empty one
-            ends it.
+        text_pieces, say_stream: texts that are still being written; see `TextInput`.
 
     Services:
         ~/stop (std_srvs/Trigger): abort everything that is spoken or waits.
@@ -98,11 +107,11 @@ class SpeakServer(Node):
         super().__init__("speak_server")
         self._settings = Parameters(self, PARAMETERS)
         self._settings.declare(engine_parameters(self._settings.values))
-        self._voices = VoiceSelector(
-            self._settings.values, on_fault=self._log_error, on_ready=self._log_info
-        )
+        values = self._settings.values
+        self._voices = VoiceSelector(values, on_fault=self._log_error, on_ready=self._log_info)
         self._statistics = ServerStatistics()
-        self._stream: TextStream | None = None
+        self._streams: dict[Hashable, str] = {}
+        """The names of the streams of goals that have one."""
         self._syntheses: set[Synthesis] = set()
         self._faults: dict[str, str] = {}
         self._logged_warnings: set[str] = set()
@@ -113,26 +122,36 @@ class SpeakServer(Node):
         self._reported_players = 0
         self._player_clock: SenderClock | None = None
         self._player_participant = b""
-        self._queue_thread = QueueThread(self, _queue_settings(self._settings.values))
+        self._queue_thread = QueueThread(self, queue_settings(values, MOST_UNHEARD_CHUNKS))
         self._settings.on_change(self._on_parameters)
 
         self._audio = self.create_publisher(AudioStamped, "audio", speech_qos())
         self.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
         self.create_subscription(Bool, "is_speaking", self._on_speaking, state_qos())
-        self.create_subscription(String, "say_stream", self._on_piece, pieces_qos())
+        self._texts = TextInput(
+            self,
+            values,
+            self._begin_unnamed,
+            lambda: self._queue_thread.post(SpeechQueue.expect_delay),
+        )
+        self._reception = Reception(values, self._voices.options, self._texts.named.is_open)
         self._latency_topic = self.create_publisher(Float32, "~/perceived_latency_ms", metric_qos())
+        self._words = WordPublisher(self)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self._diagnostics = Diagnostics(self, self._collect)
         self._queue_thread.start()
         self._goals = GoalServer(
             self,
-            admit=self._admit,
+            ACTIONS,
+            admit=self._reception.admit,
             accept=self._accept,
             cancel=lambda key: self._queue_thread.post(lambda queue: queue.cancel(key)),
             on_end=self._diagnostics.publish,
         )
         supervisor = self._voices.supervisor
         self._log_info(f"ready to speak with {supervisor.fallback_name or supervisor.name}")
+        if Speak is None:
+            self._log_info("k2so_tts_msgs is not built here: 'say' is served, 'speak' is not")
 
     @property
     def broken(self) -> str | None:
@@ -150,49 +169,53 @@ class SpeakServer(Node):
 
     # Requests and messages
 
-    def _admit(self, request: Any) -> SynthesisOptions:
-        """How to speak a goal. Raises `GoalRefused`."""
-        longest = self._settings["max_text_length"]
-        if len(request.text) > longest:
-            raise GoalRefused(
-                f"text has {len(request.text)} characters; allowed: {longest} (max_text_length)"
-            )
-        for name, (low, high) in {"volume": VOLUME, "rate": RATE}.items():
-            value = getattr(request, name)
-            if not low <= value <= high:
-                raise GoalRefused(f"{name} is {value:g}; allowed: {low} to {high}")
-        try:
-            options = self._voices.options(request.language, request.rate, request.volume)
-        except UnknownVoice as error:
-            raise GoalRefused(
-                f"language is {brief(request.language)}: {error}; see 'k2so-tts voices'"
-            ) from error
-        self._check_capacity()
-        return options
-
-    def _check_capacity(self) -> None:
-        """Raise `GoalRefused` if no further goal can wait."""
-        policy, waiting = self._settings["queue_policy"], len(self._goals)
-        if waiting and policy == REJECT:
-            raise GoalRefused("another goal is being spoken (queue_policy: reject)")
-        if waiting >= self._settings["max_queue"] and policy == QUEUE:
-            raise GoalRefused(f"{waiting} goals are waiting; allowed: {waiting} (max_queue)")
-
-    def _accept(self, key: bytes, request: Any, options: SynthesisOptions) -> None:
-        text = clean(request.text)
-        utterance = Utterance(key, text, options, time.monotonic(), self.now_ns(), request.language)
+    def _accept(self, key: bytes, request: SpeechRequest, admitted: Admitted) -> None:
+        text: str | TextStream = clean(request.text)
+        if request.stream:
+            text = self._texts.open(request.stream, request.text)
+            self._streams[key] = request.stream
+        utterance = Utterance(
+            key,
+            text,
+            admitted.options,
+            time.monotonic(),
+            self.now_ns(),
+            request.voice or request.language,
+            request.policy,
+            request.priority,
+        )
         if text:
-            self._queue_thread.post(lambda queue: queue.submit(utterance))
+            self._submit(utterance, admitted.dropped)
         else:
             self.begin(utterance)
-            self.finish(utterance, Outcome.SUCCEEDED, "", None)
+            self.finish(utterance, Ending(Reason.FINISHED, message="there was nothing to say"))
+
+    def _submit(self, utterance: Utterance, dropped: Hashable | None) -> None:
+        """Put an utterance into the queue, in the place of another one if there was no room."""
+        self._reception.line.accept(utterance.key, utterance.priority)
+        if dropped is not None:
+            self._reception.line.end(dropped)
+            message = "dropped from the full queue for a goal of a higher priority (max_queue)"
+            self._queue_thread.post(lambda queue: queue.end(dropped, Reason.DROPPED, message))
+        self._queue_thread.post(lambda queue: queue.submit(utterance))
+
+    def _begin_unnamed(self, text: TextStream) -> None:
+        """A text without a name begins on `say_stream`: put it into the queue, or cancel it."""
+        try:
+            admitted = self._reception.admit(SpeechRequest(""))
+        except GoalRefused as refusal:
+            self._goals.rejected += 1
+            self.get_logger().warning(f"streamed text refused: {refusal}")
+            text.cancel()
+            return
+        utterance = Utterance(text, text, admitted.options, time.monotonic(), self.now_ns())
+        self._submit(utterance, admitted.dropped)
 
     def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
         self._player_participant = participant_of(info)
         stamp_ns, track = to_nanoseconds(message.time_ref), track_of(message)
         self._queue_thread.post(lambda queue: queue.playhead(stamp_ns, message.source, track))
-        if self._player_clock is None:
-            self._player_clock = SenderClock()
+        self._player_clock = self._player_clock or SenderClock()
         self._player_clock.note(to_nanoseconds(message.header.stamp), self.now_ns())
 
     def _on_speaking(self, message: Bool, info: Mapping[str, Any]) -> None:
@@ -203,46 +226,13 @@ class SpeakServer(Node):
             self._diagnostics.publish()
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._queue_thread.post(lambda queue: queue.stop("stopped by ~/stop"))
+        count = len(self._reception.line)
+        self._queue_thread.post(lambda queue: queue.stop(Reason.STOPPED, "stopped by ~/stop"))
         response.success = True
+        response.message = (
+            f"stopped {count} goal{'s' * (count != 1)}" if count else "nothing to stop"
+        )
         return response
-
-    def _on_piece(self, message: String) -> None:
-        """Take in a piece of a streamed text; an empty one ends it.
-
-        Of a text that was cancelled or refused all further pieces are ignored, up to its end.
-        """
-        stream = self._stream
-        if not message.data:
-            if stream is not None:
-                stream.end()
-            self._stream = None
-            return
-        if stream is None or (stream.ended and not stream.cancelled):
-            stream = self._stream = self._open_stream()
-        longest = self._settings["max_text_length"]
-        room = max(0, longest - len(stream.text))
-        if len(message.data) > room and not stream.cancelled:
-            self.get_logger().warning(
-                f"a streamed text is cut after {longest} characters (max_text_length)",
-                throttle_duration_sec=_LOG_SECONDS,
-            )
-        stream.feed(message.data[:room])
-
-    def _open_stream(self) -> TextStream:
-        """A new streamed text, in the queue, or cancelled if it is refused."""
-        stream = TextStream(self._settings["stream_timeout"], self._settings["flush_after"])
-        try:
-            self._check_capacity()
-        except GoalRefused as refusal:
-            self._goals.rejected += 1
-            self.get_logger().warning(f"streamed text refused: {refusal}")
-            stream.cancel()
-            return stream
-        options = self._voices.options("", 1.0, 1.0)
-        utterance = Utterance(stream, stream, options, time.monotonic(), self.now_ns())
-        self._queue_thread.post(lambda queue: queue.submit(utterance))
-        return stream
 
     # SpeechQueueDelegate
 
@@ -290,6 +280,7 @@ class SpeakServer(Node):
 
     def begin(self, utterance: Utterance) -> None:
         """It is an utterance's turn."""
+        self._reception.line.begin(utterance.key)
         self._goals.begin(utterance.key)
 
     def publish(self, stamp_ns: int, pcm: Pcm, rate: int) -> None:
@@ -302,18 +293,40 @@ class SpeakServer(Node):
     def audible(self, utterance: Utterance, chunk: Chunk) -> None:
         """A chunk begins to be heard: publish it as feedback."""
         message = self._unheard.pop(utterance.stamp_ns(chunk.start))
-        self._goals.publish_feedback(utterance.key, message)
+        self._goals.audible_chunk(utterance.key, message)
 
-    def finish(self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None) -> None:
-        """An utterance has ended; `text` was heard."""
-        if reason is not None:
-            self.get_logger().warning(f"ended after {brief(text)}: {reason}")
+    def wants_words(self, utterance: Utterance) -> bool:
+        """Whether the utterance's client, or a subscriber of `words`, wants to know its words."""
+        return self._words.wanted or self._goals.wants_words(utterance.key)
+
+    def audible_word(self, utterance: Utterance, word: TimedWord, elapsed_s: float) -> None:
+        """A word begins to be heard: publish it as feedback."""
+        self._goals.audible_word(utterance.key, word, elapsed_s)
+
+    def upcoming_word(self, utterance: Utterance, word: TimedWord, in_s: float) -> None:
+        """A word will be heard: publish it ahead of its time."""
+        stream = self._streams.get(utterance.key, "")
+        self._words.publish(word, utterance.rate, in_s, stream)
+
+    def finish(self, utterance: Utterance, ending: Ending) -> None:
+        """An utterance has ended."""
+        self._reception.line.end(utterance.key)
+        lost = self._texts.named.close(self._streams.pop(utterance.key, ""))
+        if lost:
+            message = f"{ending.message}; {lost} pieces of its text were lost on the way"
+            ending = replace(ending, message=message)
+        if ending.outcome is Outcome.ABORTED:
+            self.get_logger().warning(f"ended after {brief(ending.heard)}: {ending.message}")
         if utterance.sent:
             self._unheard.clear()
+            assert utterance.synthesis is not None
+            latency_s = utterance.spoken().perceived_latency_s
+            engine = utterance.synthesis.engine.name
+            ending = replace(ending, perceived_latency_s=latency_s, engine=engine)
         try:
-            self._measure(utterance, outcome)
+            self._measure(utterance, ending.outcome)
         finally:
-            self._goals.finish(utterance.key, outcome, text)
+            self._goals.finish(utterance.key, ending)
 
     def _measure(self, utterance: Utterance, outcome: Outcome) -> None:
         statistics, synthesis = self._statistics, utterance.synthesis
@@ -362,16 +375,16 @@ class SpeakServer(Node):
         settings = {**self._settings.values, **changes}
         rewriting = any(setting.name in changes for setting in speakable.SETTINGS)
         self._voices.configure(settings, rewriting=rewriting)
-        queue_settings = _queue_settings(settings)
-        self._queue_thread.post(lambda queue: setattr(queue, "settings", queue_settings))
+        changed = queue_settings(settings, MOST_UNHEARD_CHUNKS)
+        self._queue_thread.post(lambda queue: setattr(queue, "settings", changed))
 
     def _collect(self) -> StatusReport:
         report = StatusReport()
         report.values.update(self._voices.values())
         self._reported_players = report.values["players"] = self.players()
-        report.values["goals_waiting"] = len(self._goals)
+        report.values["goals_waiting"] = len(self._reception.line)
         report.values["goals_rejected"] = self._goals.rejected
-        report.values.update(self._statistics.values())
+        report.values.update(self._texts.named.counts | self._statistics.values())
         report.errors += list(self._faults.values())
         self._voices.assess(report)
         self._log_warnings([*self._voices.supervisor.warnings, *self._statistics.warnings])
@@ -382,15 +395,3 @@ class SpeakServer(Node):
                 offset = describe_offset("the player", self._player_clock.offset_ns)
                 report.notes.append(f"{offset}; the latencies here are by this node's clock alone")
         return report
-
-
-def _queue_settings(settings: Mapping[str, Any]) -> QueueSettings:
-    return QueueSettings(
-        policy=settings["queue_policy"],
-        max_lead=settings["max_lead"],
-        max_unheard_chunks=MOST_UNHEARD_CHUNKS,
-        wait_for_player=settings["wait_for_player"],
-        player_lost=settings["player_lost"],
-        player_wait=settings["player_wait"],
-        engine_timeout=settings["engine_timeout"],
-    )

@@ -24,19 +24,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
 
-from k2so_tts.audio import Chunk
+from k2so_tts.ros.endings import Ending, Reason
 from k2so_tts.ros.engine_watchdog import EngineWatchdog
-from k2so_tts.ros.player_liveness import PlayerGraph, PlayerLiveness, PlayerState
-from k2so_tts.ros.utterance import Utterance
-from k2so_tts.ros.utterance_sender import AudioOutput, SendLimits, UtteranceSender
+from k2so_tts.ros.player_liveness import PlayerLiveness, PlayerState
+from k2so_tts.ros.speech_queue_delegate import SpeechQueueDelegate
+from k2so_tts.ros.utterance import REPEAT_SECONDS, Utterance
+from k2so_tts.ros.utterance_sender import SendLimits, UtteranceSender
 from k2so_tts.ros.wire_timeline import PlayerTrack
+from k2so_tts.ros.word_teller import WordTeller
 from k2so_tts.synthesis.synthesis import Synthesis
 
-QUEUE, REPLACE, REJECT = "queue", "replace", "reject"
-ABORT, WAIT = "abort", "wait"
+QUEUE, REPLACE, REJECT, INTERRUPT = "queue", "replace", "reject", "interrupt"
+ABORT, WAIT, RESUME, SUCCEED = "abort", "wait", "resume", "succeed"
 
 _SUSPENDED_SECONDS = 0.2
 """A step that is overdue by more than this: the process was suspended and could receive nothing."""
@@ -45,23 +45,18 @@ _RETURN_POLL_SECONDS = 0.05
 """How often the graph is looked at while a lost player is waited for."""
 
 
-class Outcome(Enum):
-    """The terminal states of a goal."""
-
-    SUCCEEDED = "succeeded"
-    ABORTED = "aborted"
-    CANCELED = "canceled"
-
-
 @dataclass(frozen=True)
 class QueueSettings:
     """How goals are spoken. Times are in seconds.
 
-    `policy` is one of queue, replace and reject; `player_lost` is abort or wait. `max_lead` and
-    `max_unheard_chunks` are those of `SendLimits`.
+    `policy` is one of queue, replace, reject and interrupt; `interrupted` is resume or abort,
+    `unheard` succeed or abort, `player_lost` abort or wait. `max_lead` and `max_unheard_chunks` are
+    those of `SendLimits`.
     """
 
     policy: str = QUEUE
+    interrupted: str = RESUME
+    unheard: str = SUCCEED
     max_lead: float = 2.0
     max_unheard_chunks: int = 192
     wait_for_player: float = 1.0
@@ -75,36 +70,11 @@ class QueueSettings:
         return SendLimits(self.max_lead, self.max_unheard_chunks)
 
 
-class SpeechQueueDelegate(AudioOutput, PlayerGraph, Protocol):
-    """What a `SpeechQueue` needs from the world; all of it is called in the queue's thread."""
-
-    def synthesise(self, utterance: Utterance) -> Synthesis:
-        """Start the engine on an utterance."""
-        ...
-
-    def begin(self, utterance: Utterance) -> None:
-        """It is the turn of an utterance."""
-
-    def audible(self, utterance: Utterance, chunk: Chunk) -> None:
-        """A chunk begins to be heard."""
-
-    def finish(self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None) -> None:
-        """An utterance ends, once: `text` was heard; `reason` says why it did not succeed."""
-
-    def fault(self, name: str, message: str | None) -> None:
-        """Report a fault of the engine or the player, or (None) that it is gone."""
-
-    def abandon_engine(self, utterance: Utterance, reason: str) -> bool:
-        """The engine has stalled and must not be used any more. Returns whether another one goes
-        on with the utterance.
-        """
-        ...
-
-
 class SpeechQueue:
     """Utterances in order: the first is sent and heard while the second is being synthesised.
 
-    All methods belong to one thread. `clock` gives monotonic seconds.
+    Those of a higher priority come first. One that interrupts comes before all of its priority, and
+    pauses what is being heard. All methods belong to one thread. `clock` gives monotonic seconds.
     """
 
     def __init__(
@@ -119,6 +89,7 @@ class SpeechQueue:
         self._queue: list[Utterance] = []
         self._liveness = PlayerLiveness(delegate, clock())
         self._sender = UtteranceSender(delegate, self._liveness)
+        self._words = WordTeller(delegate, self._liveness)
         self._watchdog = EngineWatchdog()
         self._due = math.inf
 
@@ -126,25 +97,51 @@ class SpeechQueue:
         return len(self._queue)
 
     def submit(self, utterance: Utterance) -> None:
-        """Take an utterance; with the policy replace all others end as ABORTED."""
-        if self.settings.policy == REPLACE:
-            self.stop("replaced by a new goal")
-        self._queue.append(utterance)
+        """Take an utterance, which is spoken by its own policy, or that of the settings.
+
+        With replace, all others of its priority and below end. With interrupt, what is heard of its
+        priority or below pauses for it, or ends if the settings say so.
+        """
+        policy = utterance.policy or self.settings.policy
+        priority = utterance.priority
+        if policy == REPLACE:
+            for other in [other for other in self._queue if other.priority <= priority]:
+                self._end_early(other, Reason.REPLACED, "replaced by a new goal")
+        if policy == INTERRUPT and self._queue and self._queue[0].priority <= priority:
+            self._interrupt(self._queue[0])
+        at = self._place_for(priority + 1 if policy == INTERRUPT else priority)
+        self._queue.insert(at, utterance)
+        for other in self._queue[at + 1 :]:
+            other.suspend()
+
+    def _place_for(self, overtaken: int) -> int:
+        """The place after the one whose turn it is and all whose priority is not below this one."""
+        first = 1 if self._queue and self._queue[0].in_turn else 0
+        behind = (at for at, other in enumerate(self._queue) if other.priority < overtaken)
+        return next((at for at in behind if at >= first), len(self._queue))
 
     def cancel(self, key: Hashable) -> None:
-        """End the utterance with this key as CANCELED, whether it is being heard or waits."""
-        for utterance in [utterance for utterance in self._queue if utterance.key == key]:
-            self._end_early(utterance, Outcome.CANCELED, None)
+        """End the utterance with this key as canceled, whether it is being heard or waits."""
+        self.end(key, Reason.CANCELED, "canceled by its client")
 
-    def stop(self, reason: str) -> None:
-        """End every utterance as ABORTED."""
+    def end(self, key: Hashable, reason: Reason, message: str) -> None:
+        """End the utterance with this key, whether it is being heard or waits."""
+        for utterance in [utterance for utterance in self._queue if utterance.key == key]:
+            self._end_early(utterance, reason, message)
+
+    def stop(self, reason: Reason, message: str) -> None:
+        """End every utterance."""
         for utterance in list(self._queue):
-            self._end_early(utterance, Outcome.ABORTED, reason)
+            self._end_early(utterance, reason, message)
 
     def player_seen(self) -> None:
         """A player has announced that it is there."""
         self._liveness.announce(self._clock())
         self._delegate.fault("player", None)
+
+    def expect_delay(self) -> None:
+        """So much arrives at once that a player may be heard of late."""
+        self._liveness.expect_delay(self._clock())
 
     def playhead(
         self,
@@ -164,7 +161,7 @@ class SpeechQueue:
         if located is None:
             return
         span, frame = located
-        if _is_of_earlier_utterance(utterance, track, frame, now):
+        if utterance.is_of_earlier(track, frame, now):
             return
         by_clock = self._liveness.follows_clock
         utterance.confirm(span.first, frame, now, track, by_clock=by_clock)
@@ -187,7 +184,7 @@ class SpeechQueue:
         while self._queue:
             head = self._queue[0]
             now = self._clock()
-            if math.isnan(head.turn_at):
+            if not head.in_turn:
                 self._begin_turn(head, now)
             due = self._advance(head, now)
             if self._queue and self._queue[0] is head:
@@ -195,12 +192,34 @@ class SpeechQueue:
         return math.inf
 
     def _begin_turn(self, head: Utterance, now: float) -> None:
-        head.turn_at = now
+        """It is the turn of an utterance, for the first time or again."""
+        head.in_turn = True
         self._liveness.reset()
         self._watchdog.reset()
-        if head.synthesis is None:
-            head.attach(self._delegate.synthesise(head))
-        self._delegate.begin(head)
+        self._synthesise(head)
+        if math.isnan(head.turn_at):
+            head.turn_at = now
+            self._delegate.begin(head)
+
+    def _synthesise(self, utterance: Utterance) -> None:
+        """Have the engine begin with an utterance, or go on with it."""
+        if utterance.synthesis is None:
+            utterance.attach(self._delegate.synthesise(utterance))
+        else:
+            utterance.synthesis.resume()
+
+    def _interrupt(self, head: Utterance) -> None:
+        """Silence an utterance at the end of a word, and have it go on there, or end it."""
+        if self.settings.interrupted == ABORT and head.in_turn:
+            self._end_early(head, Reason.INTERRUPTED, "interrupted by another goal")
+            return
+        if head.in_turn and head.sent:
+            lost_at, now = self._liveness.lost_at, self._clock()
+            by_clock = self._liveness.follows_clock
+            position = head.position(now if lost_at is None else lost_at, by_clock=by_clock)
+            self._sender.pause(head, *head.pause_after(position))
+            self._liveness.reset()
+        head.in_turn = False
 
     def _advance(self, head: Utterance, now: float) -> float:
         """Do what is due for the utterance whose turn it is; returns when to look again."""
@@ -220,12 +239,13 @@ class SpeechQueue:
 
     def _synthesise_next(self) -> None:
         """Have the next utterance made while this one is heard, now that the engine is free."""
-        if len(self._queue) > 1 and self._queue[1].synthesis is None:
-            self._queue[1].attach(self._delegate.synthesise(self._queue[1]))
+        if len(self._queue) > 1:
+            self._synthesise(self._queue[1])
 
     def _wait_for_player(self, head: Utterance, now: float) -> float | None:
         """When to look for a player again; None when there is no need to wait (any more)."""
-        if head.sent or self._liveness.state is PlayerState.UNHEARD:
+        is_decided = head.sent and self._liveness.state is not PlayerState.WAITING
+        if is_decided or self._liveness.state is PlayerState.UNHEARD:
             return None
         due = self._liveness.wait_for_player(head.turn_at, now, self.settings.wait_for_player)
         if due is None:
@@ -259,7 +279,7 @@ class SpeechQueue:
     def _fail(self, head: Utterance, reason: str) -> None:
         """End an utterance whose engine has failed."""
         self._delegate.fault("engine", reason)
-        self._end_early(head, Outcome.ABORTED, reason)
+        self._end_early(head, Reason.ENGINE_FAILED, reason)
 
     def _follow_playback(self, head: Utterance, now: float) -> float:
         """Give feedback, finish what was heard to its end, watch the player.
@@ -269,7 +289,11 @@ class SpeechQueue:
         by_clock, lost_at = self._liveness.follows_clock, self._liveness.lost_at
         position = head.position(now if lost_at is None else lost_at, by_clock=by_clock)
         heard = self._heard(head, now)
-        upcoming = self._give_feedback(head, position, heard)
+        frames = [
+            self._give_feedback(head, position, heard),
+            self._words.tell(head, position, now),
+        ]
+        upcoming = min((frame for frame in frames if frame is not None), default=None)
         if head.is_all_sent:
             if heard >= head.sent:
                 self._complete(head)
@@ -287,25 +311,17 @@ class SpeechQueue:
         Returns the first frame of the next chunk if it becomes audible as time passes.
         """
         progress = head.progress
-        progress.forget_heard(heard)
+        progress.forget_heard(heard, kept=int(REPEAT_SECONDS * head.rate))
         for chunk in progress.unheard:
             if chunk.start < progress.feedback_to:
                 continue
-            if not self._plays_part_of(head, chunk):
+            if not head.plays(chunk.start, by_clock=self._liveness.follows_clock):
                 return None
             if chunk.start > position:
                 return chunk.start
             progress.feedback_to = chunk.end
             self._delegate.audible(head, chunk)
         return None
-
-    def _plays_part_of(self, head: Utterance, chunk: Chunk) -> bool:
-        """Whether the part that a chunk is in is being played, or by the clock may be."""
-        progress = head.progress
-        if progress.confirmed is None:
-            return self._liveness.follows_clock
-        has_begun = progress.confirmed_at >= head.wire.span_of(chunk.start).due_at
-        return has_begun and (progress.moving or chunk.start < progress.confirmed)
 
     def _complete(self, head: Utterance) -> None:
         """End an utterance that was played to its end; it succeeds if nothing of it was lost."""
@@ -314,9 +330,7 @@ class SpeechQueue:
             if self._liveness.state is PlayerState.UNHEARD and self._delegate.players():
                 self._sender.cut(head)  # a player that has come too late plays none of it
         self._delegate.fault("engine", None)
-        reason = head.progress.losses.reason
-        outcome = Outcome.SUCCEEDED if reason is None else Outcome.ABORTED
-        self._finish(head, outcome, head.heard_text(head.sent), reason)
+        self._finish(head, *head.why_complete, head.heard_text(head.sent))
 
     def _watch_player(self, head: Utterance, now: float) -> float:
         """Notice a player that is gone or silent while it should be playing.
@@ -336,7 +350,7 @@ class SpeechQueue:
             message = "the player is lost: it does not report its playhead any more"
             self._delegate.fault("player", message)
         if self.settings.player_lost == ABORT:
-            self._end_early(head, Outcome.ABORTED, "the player was lost")
+            self._end_early(head, Reason.PLAYER_LOST, "the player was lost")
         return now
 
     def _wait_for_return(self, head: Utterance, now: float, lost_at: float) -> float:
@@ -348,10 +362,11 @@ class SpeechQueue:
             return now
         if now < lost_at + self.settings.player_wait:
             return now + _RETURN_POLL_SECONDS
-        self._end_early(head, Outcome.ABORTED, "the player was lost and did not come back")
+        message = "the player was lost and did not come back"
+        self._end_early(head, Reason.PLAYER_LOST, message)
         return now
 
-    def _end_early(self, utterance: Utterance, outcome: Outcome, reason: str | None) -> None:
+    def _end_early(self, utterance: Utterance, reason: Reason, message: str) -> None:
         """Silence an utterance before its end; what was heard of it is its result."""
         text = ""
         try:
@@ -360,10 +375,11 @@ class SpeechQueue:
             if utterance.sent:
                 heard = self._heard(utterance, self._clock())
                 text = utterance.heard_text(heard)
-                self._sender.cut(utterance)
-                self._sender.note_end(utterance, heard)
+                if utterance.in_turn:
+                    self._sender.cut(utterance)
+                    self._sender.note_end(utterance, heard)
         finally:
-            self._finish(utterance, outcome, text, reason)
+            self._finish(utterance, reason, message, text)
 
     def _heard(self, head: Utterance, now: float) -> int:
         """How many frames have been heard by `now`, or had been when the player was lost."""
@@ -371,22 +387,10 @@ class SpeechQueue:
         moment = now if lost_at is None else lost_at
         return head.heard(moment, by_clock=self._liveness.follows_clock)
 
-    def _finish(
-        self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None
-    ) -> None:
+    def _finish(self, utterance: Utterance, reason: Reason, message: str, heard: str) -> None:
         if utterance is self._queue[0]:
             self._liveness.reset()
         self._queue.remove(utterance)
-        self._delegate.finish(utterance, outcome, text, reason)
-
-
-def _is_of_earlier_utterance(
-    utterance: Utterance, track: PlayerTrack | None, frame: int, now: float
-) -> bool:
-    """Whether a playhead is a late report of an utterance that was cut: that one began earlier, or,
-    where the player does not say so, it lies further ahead than could have been heard of this one.
-    """
-    if track is not None:
-        return track.start_ns < utterance.wire.spans[0].start_ns
-    elapsed = now - utterance.wire.spans[0].due_at
-    return utterance.progress.confirmed is None and frame > elapsed * utterance.rate + 1
+        unheard_aborts = self.settings.unheard == ABORT
+        ending = Ending(reason, heard, message, unheard_aborts=unheard_aborts)
+        self._delegate.finish(utterance, ending)

@@ -18,18 +18,30 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-from k2so_tts.audio import Chunk
+from k2so_tts.audio import EMPTY_PCM, Chunk
 from k2so_tts.metrics import SynthesisStats
-from k2so_tts.ros.wire_timeline import PlayerTrack, WireTimeline
+from k2so_tts.ros.endings import Reason
+from k2so_tts.ros.wire_timeline import MUTED, NOWHERE, PlayerTrack, WireTimeline
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 from k2so_tts.text.stream import TextStream
 
 EXTRAPOLATION_SECONDS = 0.1
 """For so long the playhead is taken to move on after its last report: two intervals of reports."""
+_PAUSE_SECONDS = (0.04, 0.12)
+"""How soon an utterance that is interrupted may fall silent, and how late it should: an end marker
+takes some milliseconds to the player, and people notice 150 ms."""
+_CUT_SECONDS = 0.06
+"""When it falls silent where no word ends in that time."""
+_ROUNDING_FRAMES = 1
+"""Stamps are whole nanoseconds."""
+REPEAT_SECONDS = 1.0
+"""So much of what was heard is at hand to be repeated. Where the word that was cut began earlier,
+it goes on where it was cut."""
 _RESAMPLER_SECONDS = 0.1
 """More than a player's resampler holds back when a stream falls quiet (`playback.converter`)."""
 
@@ -61,7 +73,10 @@ class PlaybackProgress:
     """How far an utterance was heard. Frames count from its first one, times are in seconds."""
 
     confirmed: int | None = None
-    """The latest frame that a player has reported; None if none has."""
+    """The latest frame that a player has reported; None if none has, or not since it was
+    interrupted."""
+    heard_before: int = 0
+    """Frames that were heard before it was interrupted."""
     confirmed_at: float = math.nan
     moving: bool = False
     """The playhead has moved with its last report."""
@@ -72,11 +87,28 @@ class PlaybackProgress:
     unheard: deque[Chunk] = field(default_factory=deque)
     """The chunks that were sent and are not known to be heard, or have had no feedback."""
     losses: Losses = field(default_factory=Losses)
+    sinks: set[str] = field(default_factory=set)
+    """Where players said that the sound went (see `PlayerTrack.sink`)."""
+    joined_late: bool = False
+    """The first player that reported it did not have its beginning."""
+    recent: deque[Chunk] = field(default_factory=deque)
+    """The latest chunks that were heard."""
+
+    @property
+    def why_unheard(self) -> str | None:
+        """Why nobody is known to have heard all of it; None if a player told that."""
+        if self.confirmed is None:
+            return "spoken by the clock, as no player reported what was heard"
+        if self.joined_late:
+            return "its beginning was spoken by the clock, before a player came"
+        if NOWHERE in self.sinks:
+            return "the player had no sound device"
+        return "the player was muted throughout" if self.sinks == {MUTED} else None
 
     @property
     def confirmed_frames(self) -> int:
         """How many frames a player has reported as heard."""
-        return self.confirmed or 0
+        return self.confirmed or self.heard_before
 
     def confirm(self, part: int, frame: int, now: float, *, resumed: bool) -> None:
         """A player reports a frame of the part that begins with frame `part`; `resumed`: it may not
@@ -102,14 +134,28 @@ class PlaybackProgress:
         if lost_frames:
             self.losses.frames[part] = lost_frames
 
+    def rewind(self, frame: int) -> None:
+        """What was sent from this frame on counts as not sent."""
+        self.confirmed = None
+        self.heard_before = frame
+        self.moving = False
+        self.part = -1
+        self.feedback_to = max(self.feedback_to, frame)
+        self.unheard.clear()
+        self.recent.clear()
+
     def is_playing(self, now: float) -> bool:
         """Whether a player has reported just now that its playhead moves."""
         return self.moving and now - self.confirmed_at <= EXTRAPOLATION_SECONDS
 
-    def forget_heard(self, heard: int) -> None:
-        """Drop the chunks of the first `heard` frames that have had feedback."""
+    def forget_heard(self, heard: int, kept: int) -> None:
+        """Drop the chunks of the first `heard` frames that have had feedback, but for the last
+        `kept` frames of them.
+        """
         while self.unheard and self.unheard[0].end <= min(heard, self.feedback_to):
-            self.unheard.popleft()
+            self.recent.append(self.unheard.popleft())
+        while self.recent and self.recent[0].end <= heard - kept:
+            self.recent.popleft()
 
 
 @dataclass(eq=False)
@@ -122,7 +168,12 @@ class Utterance:
     accepted_at: float
     accepted_ns: int
     language: str = ""
+    policy: str = ""
+    """One of those of `QueueSettings`; empty: the one that is set there."""
+    priority: int = 0
     synthesis: Synthesis | None = None
+    in_turn: bool = False
+    """It is being spoken: its turn has come, and it was not interrupted."""
     turn_at: float = math.nan
     first_chunk_at: float | None = None
     heard_first_at: float | None = None
@@ -130,6 +181,12 @@ class Utterance:
     """The next chunk, taken from the engine and not sent yet."""
     wire: WireTimeline = field(default_factory=WireTimeline)
     progress: PlaybackProgress = field(default_factory=PlaybackProgress)
+    backlog: deque[Chunk] = field(default_factory=deque)
+    """Chunks that are to be sent (again), after an interruption, before what the engine gives."""
+    words_announced: int = 0
+    """How many words were told of ahead of their time."""
+    words_told: int = 0
+    """How many words were told of as they became audible."""
 
     def attach(self, synthesis: Synthesis) -> None:
         """The engine has begun on it."""
@@ -151,7 +208,8 @@ class Utterance:
         """The engine has made everything, and everything was sent."""
         synthesis = self.synthesis
         assert synthesis is not None
-        return synthesis.exhausted and self.pending is None and synthesis.error is None
+        is_taken = synthesis.exhausted and self.pending is None and not self.backlog
+        return is_taken and synthesis.error is None
 
     def stamp_ns(self, frame: int) -> int:
         """The presentation time of a frame that was sent."""
@@ -164,7 +222,7 @@ class Utterance:
         """
         progress, wire = self.progress, self.wire
         if progress.confirmed is None:
-            return wire.due_frame(now) if by_clock else 0.0
+            return wire.due_frame(now) if by_clock else float(progress.heard_before)
         elapsed = min(now - progress.confirmed_at, EXTRAPOLATION_SECONDS) if progress.moving else 0
         estimate = progress.confirmed + elapsed * self.rate
         return min(estimate, wire.span_end(progress.confirmed))
@@ -183,9 +241,13 @@ class Utterance:
         player was there, is not lost.
         """
         progress = self.progress
+        if track is not None:
+            progress.sinks.add(track.sink)
+        begins = None if track is None else self.wire.locate(track.start_ns)
+        track_start = part if begins is None else begins[1]
+        if progress.confirmed is None and by_clock:
+            progress.joined_late = track is None or track_start > part + _ROUNDING_FRAMES
         if track is not None and not by_clock:
-            begins = self.wire.locate(track.start_ns)
-            track_start = part if begins is None else begins[1]
             slack = round(_RESAMPLER_SECONDS * self.rate)
             progress.note_losses(part, track_start, track.lost_frames, slack)
         if self.heard_first_at is None:
@@ -194,9 +256,64 @@ class Utterance:
         resumed = progress.confirmed is None or progress.confirmed_at < last_began_at
         progress.confirm(part, frame, now, resumed=resumed)
 
+    def plays(self, frame: int, *, by_clock: bool) -> bool:
+        """Whether the part that a frame is in is being played, or by the clock may be."""
+        progress = self.progress
+        if progress.confirmed is None:
+            return by_clock
+        has_begun = progress.confirmed_at >= self.wire.span_of(frame).due_at
+        return has_begun and (progress.moving or frame < progress.confirmed)
+
+    def is_of_earlier(self, track: PlayerTrack | None, frame: int, now: float) -> bool:
+        """Whether a playhead is a late report of an utterance that was cut: that one began earlier,
+        or, where the player does not say so, it lies further ahead than could have been heard of
+        this one.
+        """
+        if track is not None:
+            return track.start_ns < self.wire.spans[0].start_ns
+        elapsed = now - self.wire.spans[0].due_at
+        return self.progress.confirmed is None and frame > elapsed * self.rate + 1
+
+    def suspend(self) -> None:
+        """Leave the engine to an utterance that comes first."""
+        if self.synthesis is not None:
+            self.synthesis.suspend()
+
+    def pause_after(self, position: float) -> tuple[int, int]:
+        """Where to fall silent, if `position` is being heard, and where to go on later (frames): at
+        the end of a word, or in a word that is repeated.
+        """
+        assert self.synthesis is not None
+        if not position:
+            return 0, 0
+        soonest, latest = (position + seconds * self.rate for seconds in _PAUSE_SECONDS)
+        ends = [word.end_frame for word in self.synthesis.words]
+        at = bisect_left(ends, soonest)
+        if at < len(ends) and ends[at] <= min(latest, self.sent):
+            return ends[at], ends[at]
+        stop = min(self.sent, int(position + _CUT_SECONDS * self.rate))
+        begun = ends[at - 1] if at else 0
+        is_near = stop - begun <= REPEAT_SECONDS * self.rate
+        return stop, begun if is_near else stop
+
+    def go_on_from(self, frame: int) -> None:
+        """Of what was sent, nothing from this frame on will be heard: it is to be sent again."""
+        progress = self.progress
+        again = deque(self.unheard_from(frame))
+        if self.wire.ended and again:
+            again.append(Chunk(self.sent, EMPTY_PCM))
+        if self.pending is not None:
+            again.append(self.pending)
+        self.backlog.extendleft(reversed(again))
+        self.pending = None
+        progress.rewind(frame)
+        self.wire.truncate(frame)
+        words = self.synthesis.words if self.synthesis is not None else []
+        self.words_announced = bisect_left(words, frame, key=lambda word: word.frame)
+
     def unheard_from(self, heard: int) -> Iterator[Chunk]:
-        """What was sent after the first `heard` frames, in order."""
-        for chunk in self.progress.unheard:
+        """What was sent after the first `heard` frames, in order, as far as it is at hand."""
+        for chunk in (*self.progress.recent, *self.progress.unheard):
             start = max(chunk.start, heard)
             if start < chunk.end:
                 yield Chunk(start, chunk.pcm[start - chunk.start :])
@@ -209,17 +326,41 @@ class Utterance:
         frames = min(frames, losses.intact_to) if losses else frames
         return self.synthesis.heard_text(frames) if self.synthesis else ""
 
+    def heard_seconds(self, now: float) -> float:
+        """How long ago its first frame was heard (s)."""
+        began = self.heard_first_at
+        return max(0.0, now - (self.wire.spans[0].due_at if began is None else began))
+
+    @property
+    def why_complete(self) -> tuple[Reason, str]:
+        """How it ended, now that all of it was played."""
+        progress = self.progress
+        if progress.losses.reason is not None:
+            return Reason.FRAMES_LOST, progress.losses.reason
+        if not self.sent:
+            return Reason.FINISHED, "there was nothing to say"
+        unheard = progress.why_unheard
+        return (Reason.UNHEARD, unheard) if unheard else (Reason.FINISHED, "heard to its end")
+
     def spoken(self) -> SynthesisStats:
         """What was measured."""
         synthesis = self.synthesis
         seconds = synthesis.frames / self.rate if synthesis else 0.0
         done = synthesis is not None and synthesis.done and seconds > 0
+        begins_at = max(self.turn_at, self._text_known_at)
         return SynthesisStats(
-            first_chunk_s=_since(self.first_chunk_at, self.turn_at),
-            perceived_latency_s=_since(self.heard_first_at, self.turn_at),
+            first_chunk_s=_since(self.first_chunk_at, begins_at),
+            perceived_latency_s=_since(self.heard_first_at, begins_at),
             duration_s=seconds,
+            text_wait_s=max(0.0, self._text_known_at - self.turn_at),
             real_time_factor=synthesis.seconds / seconds if synthesis and done else None,
         )
+
+    @property
+    def _text_known_at(self) -> float:
+        """When something to say was known (s, monotonic); -inf for a text that was sent whole."""
+        first = self.text.first_clause_at if isinstance(self.text, TextStream) else None
+        return -math.inf if first is None else first
 
 
 def _since(moment: float | None, start: float) -> float | None:

@@ -103,6 +103,12 @@ class UtteranceSender:
         start_ns = utterance.wire.spans[0].start_ns
         self._output.publish(start_ns, EMPTY_PCM, utterance.rate)
 
+    def pause(self, utterance: Utterance, stop: int, resume: int) -> None:
+        """Silence an utterance at the frame `stop`; it will go on at the frame `resume`."""
+        self._output.publish(utterance.stamp_ns(stop), EMPTY_PCM, utterance.rate)
+        self.note_end(utterance, stop)
+        utterance.go_on_from(resume)
+
     def note_end(self, utterance: Utterance, heard: int) -> None:
         """An utterance that was sent ends after `heard` frames; the next one is stamped later."""
         now_ns, end_ns = self._output.now_ns(), utterance.stamp_ns(utterance.sent)
@@ -118,6 +124,8 @@ class UtteranceSender:
         pending, utterance.pending = utterance.pending, None
         if pending is not None and len(pending.pcm):
             return pending
+        if utterance.backlog:
+            return utterance.backlog.popleft()
         return utterance.synthesis.take() or pending
 
     def _frames_too_early(
@@ -139,7 +147,10 @@ class UtteranceSender:
         """
         synthesis, progress = utterance.synthesis, utterance.progress
         position = self._position(utterance, now)
-        plays = position > 0 if progress.confirmed is None else progress.is_playing(now)
+        if progress.confirmed is None:
+            plays = position > progress.heard_before
+        else:
+            plays = progress.is_playing(now)
         if utterance.wire.ended or synthesis is None or synthesis.done or not plays:
             return 0.0
         return utterance.sent - position - _PAUSE_NOTICE_SECONDS * utterance.rate
@@ -155,7 +166,8 @@ class UtteranceSender:
             wire.begin_span(self._start_ns(utterance), now)
             utterance.first_chunk_at = now
         elif wire.ended:
-            wire.begin_span(max(wire.stamp_ns(wire.sent), self._output.now_ns()), now)
+            after_ns = max(wire.stamp_ns(wire.sent), self._heard_until_ns)
+            wire.begin_span(max(after_ns, self._output.now_ns()), now)
         wire.sent = chunk.end
         wire.sent_at = now
         progress.unheard.append(chunk)

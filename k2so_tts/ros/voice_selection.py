@@ -40,7 +40,7 @@ from k2so_tts.engines import (
     with_path,
 )
 from k2so_tts.ros.diagnostics import StatusReport
-from k2so_tts.ros.server_parameters import RATE
+from k2so_tts.ros.server_parameters import PITCH, RATE
 from k2so_tts.settings import Setting, SettingError, brief
 from k2so_tts.synthesis.engine_supervisor import LOADING, EngineSpec, EngineSupervisor, describe
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
@@ -148,17 +148,20 @@ class VoiceSelector:
         voices = self._voices
         return "" if voices is None else voices.find(language)
 
-    def options(self, language: str, rate: float, volume: float) -> SynthesisOptions:
+    def options(
+        self, language: str, rate: float = 1.0, volume: float = 1.0, pitch: float = 1.0
+    ) -> SynthesisOptions:
         """How to speak a goal. Raises `UnknownVoice`.
 
         Args:
             language: a voice alias, voice or language tag; empty: the configured voice.
             rate: speed, relative to the parameter `rate`.
             volume: linear gain, relative to the parameter `volume`.
+            pitch: relative to the parameter `pitch`.
         """
         rate = min(max(rate * self._settings["rate"], RATE[0]), RATE[1])
         volume *= self._settings["volume"]
-        prosody = Prosody(rate, self._settings["pitch"])
+        prosody = Prosody(rate, min(pitch * self._settings["pitch"], PITCH[1]))
         return SynthesisOptions(
             self.voice_for(language),
             prosody,

@@ -74,6 +74,11 @@ class WireTimeline:
         self.spans.append(Span(self.sent, start_ns, due_at))
         self.ended = False
 
+    def truncate(self, frame: int) -> None:
+        """What was sent from this frame on counts as not sent; its part ends there."""
+        self.sent = frame
+        self.ended = True
+
     def postpone(self, seconds: float) -> None:
         """By the clock, all that is not heard yet is due `seconds` later."""
         self.spans = [span._replace(due_at=span.due_at + seconds) for span in self.spans]

@@ -117,6 +117,11 @@ class ChunkQueue:
         with self._changed:
             return tuple(self._marks)
 
+    def marks_after(self, mark: tuple[int, int]) -> tuple[int, list[tuple[int, int]]]:
+        """The generation, and the marks that come after this one."""
+        with self._changed:
+            return self.generation, self._marks[bisect_right(self._marks, mark) :]
+
     def text_progress(self, frames: int) -> tuple[int, int, float]:
         """How many characters are spoken in the first `frames` frames, how many will be at the next
         mark, and how much of the sound between these marks is in those frames (0.0 to 1.0).

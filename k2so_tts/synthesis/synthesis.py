@@ -33,6 +33,7 @@ from k2so_tts.synthesis.synthesis_state import (
     SynthesisState,
     no_reader,
 )
+from k2so_tts.synthesis.word_timeline import TimedWord, WordTimeline
 from k2so_tts.text.stream import TextStream, has_unspaced, whole_words
 
 __all__ = [
@@ -105,8 +106,10 @@ class Synthesis:
         self._state = SynthesisState(
             text, self._chunks, streaming, on_change, clock, find_reader=find_reader
         )
+        self._words = WordTimeline(self._state)
         self._fail_over = fail_over
         self._switching = threading.Lock()
+        self._suspended = False
         self._done = threading.Event()
         self._job = SynthesisJob(self._state, loaded, options, self._end_job)
         self._jobs = [self._job]
@@ -165,6 +168,12 @@ class Synthesis:
         """The languages (BCP 47) of parts of the text for which there was no voice."""
         return frozenset(self._state.unreadable)
 
+    @property
+    def words(self) -> list[TimedWord]:
+        """The words that are made so far."""
+        self._words.extend()
+        return self._words.words
+
     def heard_text(self, frames: int) -> str:
         """The words that have been heard in full when the first `frames` frames have been.
 
@@ -204,6 +213,27 @@ class Synthesis:
             for job in self._jobs  # which grows when one fails over, before that one is left
         )
 
+    def suspend(self) -> None:
+        """Leave the engine to others until `resume`, unless all is made.
+
+        What was not taken of words that are complete is kept, the rest is made again.
+        """
+        with self._switching:
+            if self._suspended or self.done or self._chunks.cancelled:
+                return
+            self._suspended = True
+            left = self._job
+            self._job = self._following(left.loaded, left.options, pause=0.0)
+        left.loaded.worker.discard(left)
+
+    def resume(self) -> None:
+        """Have the engine go on, if it was suspended."""
+        with self._switching:
+            if not self._suspended:
+                return
+            self._suspended = False
+        self._submit(self._job)
+
     def _submit(self, job: SynthesisJob) -> None:
         job.loaded.worker.add(job)
         if self._chunks.cancelled:  # meanwhile
@@ -211,7 +241,7 @@ class Synthesis:
 
     def _end_if_waiting(self, job: SynthesisJob) -> None:
         """End a job that is not running, which would end it by itself."""
-        if job.loaded.worker.discard(job):
+        if job.loaded.worker.discard(job) or self._suspended:
             self._end_job(job, None)
 
     def _wake(self) -> None:
@@ -247,10 +277,16 @@ class Synthesis:
             named = None
         if named is None:
             return None
+        self._job = self._following(*named, pause=_FAIL_OVER_PAUSE_SECONDS)
+        return self._job
+
+    def _following(
+        self, loaded: LoadedEngine, options: SynthesisOptions, pause: float
+    ) -> SynthesisJob:
+        """A job that goes on after the words that are spoken, if any, and then a pause (s)."""
         _, start = self._chunks.truncate_to_last_mark()
-        pause = _FAIL_OVER_PAUSE_SECONDS if start else 0.0
-        job = SynthesisJob(self._state, *named, self._end_job, start=start, pause=pause)
-        self._job = job
+        pause = pause if start else 0.0
+        job = SynthesisJob(self._state, loaded, options, self._end_job, start=start, pause=pause)
         self._jobs.append(job)
         return job
 

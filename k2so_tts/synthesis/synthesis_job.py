@@ -66,7 +66,7 @@ class SynthesisJob:
     ) -> None:
         self.loaded = loaded
         self._state = state
-        self._options = options
+        self.options = options
         self._on_end = on_end
         self._start = start
         self._pause = pause
@@ -108,8 +108,8 @@ class SynthesisJob:
 
     def _speak_all(self) -> Iterator[float]:
         """Yields, between segments, in how many seconds to go on at the latest."""
-        language = language_of(self.loaded.engine, self._options.voice)
-        spoken = self._state.rewrite(language, self._options.rewriting)
+        language = language_of(self.loaded.engine, self.options.voice)
+        spoken = self._state.rewrite(language, self.options.rewriting)
         if self._replay_cached():
             return
         source = self._state.source
@@ -127,7 +127,7 @@ class SynthesisJob:
         if self._start < state.read_to:
             known = Segment(self._start, source.spoken_text[self._start : state.read_to])
             yield from self._speak_text(known, after_pause=False)
-        language = language_of(self.loaded.engine, self._options.voice)
+        language = language_of(self.loaded.engine, self.options.voice)
         while not self.is_over:
             clause = source.poll(language)
             if clause is not None:
@@ -147,14 +147,14 @@ class SynthesisJob:
     def _speak_text(self, text: Segment, *, after_pause: bool) -> Iterator[float]:
         """Speak a part of the text; with `after_pause` nothing before it is still to be heard."""
         for part, language in self._runs(text):
-            voice: str | None = self._options.voice
+            voice: str | None = self.options.voice
             if language is not None:
-                voice = self.loaded.voice_in(language, self._options.voice)
+                voice = self.loaded.voice_in(language, self.options.voice)
             if voice is None and (yield from self._hand_over(part, str(language))):
                 continue
             if voice is None:
                 self._state.unreadable.add(str(language))
-                voice = self._options.voice
+                voice = self.options.voice
             if streams(self.loaded.engine):
                 self._speak(part, voice, is_segment=False)
                 yield 0.0
@@ -164,10 +164,10 @@ class SynthesisJob:
 
     def _runs(self, text: Segment) -> Iterator[tuple[Segment, str | None]]:
         """A part of the text in its scripts, each with its language; None: that of the voice."""
-        if not self._options.script_voices:
+        if not self.options.script_voices:
             yield text, None
             return
-        for run in script_runs(text.text, language_of(self.loaded.engine, self._options.voice)):
+        for run in script_runs(text.text, language_of(self.loaded.engine, self.options.voice)):
             yield Segment(text.start + run.start, text.text[run.start : run.end]), run.language
 
     def _hand_over(self, part: Segment, language: str) -> Generator[float, None, bool]:
@@ -202,7 +202,7 @@ class SynthesisJob:
         while not self.is_over:
             is_first = after_pause or not chunks.frames
             buffered_seconds = None if is_first else chunks.buffered_seconds()
-            budget = pace.budget(buffered_seconds) * self._options.prosody.rate
+            budget = pace.budget(buffered_seconds) * self.options.prosody.rate
             segment = segmenter.next(budget)
             if segment is None:
                 return
@@ -222,7 +222,7 @@ class SynthesisJob:
 
     def _speak_with_engine(self, segment: Segment, voice: str, *, is_segment: bool) -> None:
         """Have the engine speak; what it makes of a segment is trimmed, and its pace is learnt."""
-        engine, options, state = self.loaded.engine, self._options, self._state
+        engine, options, state = self.loaded.engine, self.options, self._state
         chunks, clock = state.chunks, state.clock
         self._add_pause()
         chunks.set_prebuffer(self._generation, self._prebuffer(segment, is_segment=is_segment))
@@ -257,7 +257,7 @@ class SynthesisJob:
 
     def _size(self, segment: Segment) -> float:
         """How long it is to speak, in letters at normal speed."""
-        return weighted_length(segment.text) / self._options.prosody.rate
+        return weighted_length(segment.text) / self.options.prosody.rate
 
     def _add_pause(self) -> None:
         """The silence that belongs before what comes next."""
@@ -285,7 +285,7 @@ class SynthesisJob:
     def _add_sound(self, pcm: Pcm) -> None:
         """Add sound before any gain: it is kept as it is, and heard as loud as it is to be."""
         self._record(pcm)
-        gain = (self._gain or 1.0) * self._options.volume
+        gain = (self._gain or 1.0) * self.options.volume
         self._state.chunks.add(self._generation, self._limiter.amplify(pcm, gain))
 
     def _record(self, pcm: Pcm) -> None:
@@ -315,16 +315,16 @@ class SynthesisJob:
 
     def _cache_key(self) -> str:
         """All that the sound depends on, but for the gain."""
-        prosody = self._options.prosody
+        prosody = self.options.prosody
         languages = {language for _, language in self._runs(Segment(0, self._state.spoken_text))}
         voices = sorted(
-            self.loaded.voice_in(language, self._options.voice) or ""
+            self.loaded.voice_in(language, self.options.voice) or ""
             for language in languages
             if language is not None
         )
         return key_of(
             self.loaded.fingerprint,
-            self._options.voice,
+            self.options.voice,
             round(prosody.rate, 4),
             round(prosody.pitch, 4),
             self._segmentation,
@@ -334,4 +334,4 @@ class SynthesisJob:
 
     @property
     def _segmentation(self) -> str:
-        return self._options.segmentation if self._state.streaming else SENTENCE
+        return self.options.segmentation if self._state.streaming else SENTENCE

@@ -108,7 +108,8 @@ class TextStream:
     `poll` gives its clauses as they are complete; joined they are what is spoken of it, which is
     the text itself unless it is rewritten (`speak_as`). A clause that ends with a mark is taken to
     be complete when nobody has fed the text for `flush_after` seconds, and the text to have ended
-    after `patience` seconds. `end` and `cancel` may be called from any thread, any number of times.
+    after `patience` seconds; pieces without anything to say do not count. `flush`, `end` and
+    `cancel` may be called from any thread, any number of times.
     """
 
     def __init__(
@@ -124,6 +125,10 @@ class TextStream:
         self._flush_after = flush_after
         self._clock = clock
         self._fed_at = clock()
+        """When something to say was last fed."""
+        self.first_clause_at: float | None = None
+        """When the first clause was complete (s, of the clock); None: none is yet."""
+        self._flushing = False
         self._changing = threading.Lock()
         self._sent = ""
         self._text = ""
@@ -170,8 +175,15 @@ class TextStream:
             if not self._ended:
                 self._sent += piece
                 self._text += piece if self._speaker is None else self._speaker.feed(piece)
-                self._flushed = False
-                self._fed_at = self._clock()
+                if piece.strip():
+                    self._flushed = False
+                    self._fed_at = self._clock()
+        self.on_change()
+
+    def flush(self) -> None:
+        """What was fed by now is spoken, though its last clause may not be complete."""
+        with self._changing:
+            self._flushing = not self._ended
         self.on_change()
 
     def end(self) -> None:
@@ -194,17 +206,21 @@ class TextStream:
         (`finished`). `language` is a BCP 47 tag.
         """
         with self._changing:
-            end = None if self._ended else self._clauses_end(language)
+            end = None if self._ended or self._flushing else self._clauses_end(language)
             if end is None:
                 if self._idle_seconds() >= self._patience:
                     self._end()
-                if self._ended or self._may_flush():
+                if self._ended or self._flushing or self._may_flush():
                     self._flush()
                     end = len(self._text)
+            self._flushing = False
             if end is None or end <= self._spoken:
                 return None
             segment = Segment(self._spoken, self._text[self._spoken : end])
             self._spoken = end
+            if self.first_clause_at is None:
+                is_late = self._idle_seconds() >= self._flush_after
+                self.first_clause_at = self._clock() if is_late else self._fed_at
             return segment
 
     @property

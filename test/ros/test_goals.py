@@ -30,9 +30,11 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 from support.ros import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, Observer
 
+from k2so_tts.ros.actions import SAY
+from k2so_tts.ros.admission import GoalRefused
+from k2so_tts.ros.endings import Ending, Reason
 from k2so_tts.ros.executors import keep_spinning
-from k2so_tts.ros.goals import GoalRefused, GoalServer
-from k2so_tts.ros.speech_queue import Outcome
+from k2so_tts.ros.goals import GoalServer
 
 
 class Server:
@@ -50,6 +52,7 @@ class Server:
         self.ended = 0
         self.goals: GoalServer[str] = GoalServer(
             self.node,
+            [SAY],
             admit=self._admit,
             accept=self._accept,
             cancel=self.canceled.append,
@@ -105,14 +108,14 @@ def client(observer: Observer, server: Server) -> Observer:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"), [(Outcome.SUCCEEDED, SUCCEEDED), (Outcome.ABORTED, ABORTED)]
+    ("reason", "status"), [(Reason.FINISHED, SUCCEEDED), (Reason.STOPPED, ABORTED)]
 )
 @pytest.mark.parametrize("begins", [True, False])
 def test_a_goal_ends_with_its_outcome_and_text(
     client: Observer,
     server: Server,
     capfd: pytest.CaptureFixture[str],
-    outcome: Outcome,
+    reason: Reason,
     status: int,
     *,
     begins: bool,
@@ -123,8 +126,8 @@ def test_a_goal_ends_with_its_outcome_and_text(
         if begins:
             server.goals.begin(key)
             server.goals.begin(key)
-        server.goals.finish(key, outcome, f"heard of {text}")
-        server.goals.finish(key, Outcome.ABORTED, "a second end")
+        server.goals.finish(key, Ending(reason, f"heard of {text}"))
+        server.goals.finish(key, Ending(Reason.STOPPED, "a second end"))
     client.wait_for_end(*goals)
     assert [(goal.status, goal.text) for goal in goals] == [
         (status, "heard of One."),
@@ -142,7 +145,7 @@ def test_a_canceled_goal_is_told_to_the_owner_and_ends_as_canceled(
     client.cancel(goal)
     client.wait(lambda: server.canceled)
     assert server.canceled == [server.accepted["One."]]
-    server.goals.finish(server.canceled[0], Outcome.CANCELED, "")
+    server.goals.finish(server.canceled[0], Ending(Reason.CANCELED, ""))
     client.wait_for_end(goal)
     assert goal.status == CANCELED
 
@@ -150,7 +153,7 @@ def test_a_canceled_goal_is_told_to_the_owner_and_ends_as_canceled(
 def test_a_goal_that_nobody_asked_to_cancel_is_aborted(client: Observer, server: Server) -> None:
     goal = client.send("One.")
     client.wait(lambda: server.accepted)
-    server.goals.finish(server.accepted["One."], Outcome.CANCELED, "")
+    server.goals.finish(server.accepted["One."], Ending(Reason.CANCELED, ""))
     client.wait_for_end(goal)
     assert goal.status == ABORTED
 
@@ -188,7 +191,7 @@ def test_a_goal_ends_although_its_turn_could_not_be_published(
     monkeypatch.setattr(ServerGoalHandle, "_update_state", fail_to_publish)
     goal = client.send("One.")
     client.wait(lambda: server.accepted)
-    server.goals.finish(server.accepted["One."], Outcome.SUCCEEDED, "One.")
+    server.goals.finish(server.accepted["One."], Ending(Reason.FINISHED, "One."))
     client.wait_for_end(goal)
     assert (goal.status, goal.text) == (SUCCEEDED, "One.")
 
@@ -202,7 +205,7 @@ def test_a_goal_that_can_not_succeed_is_aborted_and_holds_no_place(
     monkeypatch.setattr(ServerGoalHandle, "succeed", fail)
     goal = client.send("One.")
     client.wait(lambda: server.accepted)
-    server.goals.finish(server.accepted["One."], Outcome.SUCCEEDED, "One.")
+    server.goals.finish(server.accepted["One."], Ending(Reason.FINISHED, "One."))
     client.wait_for_end(goal)
     assert goal.status == ABORTED
     client.wait(lambda: server.ended == 1)
@@ -215,7 +218,7 @@ def test_close_delivers_the_results_of_goals_that_have_just_ended(
     goal = client.send("One.")
     client.wait(lambda: server.accepted)
     client.wait(lambda: goal.accepted)
-    server.goals.finish(server.accepted["One."], Outcome.ABORTED, "One")
+    server.goals.finish(server.accepted["One."], Ending(Reason.STOPPED, "One"))
     server.close()
     client.wait_for_end(goal)
     assert (goal.status, goal.text) == (ABORTED, "One")

@@ -27,6 +27,7 @@ import numpy as np
 
 from k2so_tts.audio import EMPTY_PCM, Chunk, Pcm
 from k2so_tts.engines import EngineError
+from k2so_tts.synthesis.word_timeline import TimedWord
 
 WORD = 250
 """Frames in a word."""
@@ -83,6 +84,7 @@ class ScriptedSynthesis:
         self._start = now()
         self._events: list[tuple[float, Any]] = []
         self._chunks: list[tuple[float, Chunk]] = []
+        self._words: list[TimedWord] = []
         self._taken = 0
         self._held = Hold() in parts
         self.total = 0
@@ -161,7 +163,8 @@ class ScriptedSynthesis:
     @property
     def frames(self) -> int:
         elapsed = self._now() - self._start + TICK
-        return sum(len(chunk.pcm) for at, chunk in self._chunks if at <= elapsed)
+        made = bisect_right(self._chunks, elapsed, key=lambda chunk: chunk[0])
+        return self._chunks[made - 1][1].end if made else 0
 
     @property
     def text(self) -> str:
@@ -178,6 +181,18 @@ class ScriptedSynthesis:
 
     def cancel(self) -> None:
         self.cancelled = True
+
+    def suspend(self) -> None:
+        """What is made does not depend on who else speaks."""
+
+    def resume(self) -> None:
+        """See `suspend`."""
+
+    @property
+    def words(self) -> list[TimedWord]:
+        for at in range(len(self._words), self.frames // WORD):
+            self._words.append(TimedWord(at * WORD, (at + 1) * WORD, at, at + 1, f"w{at}"))
+        return self._words
 
     def heard_text(self, frames: int) -> str:
         return words(frames)

@@ -25,10 +25,12 @@ from typing import Any, cast
 import pytest
 
 from k2so_tts.audio import Chunk, Pcm, frames_to_ns, ns_to_frames
-from k2so_tts.ros.speech_queue import Outcome, QueueSettings, SpeechQueue
+from k2so_tts.ros.endings import Ending, Outcome
+from k2so_tts.ros.speech_queue import INTERRUPT, QueueSettings, SpeechQueue
 from k2so_tts.ros.utterance import Utterance
 from k2so_tts.ros.wire_timeline import PlayerTrack
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
+from k2so_tts.synthesis.word_timeline import TimedWord
 from support.scripted_synthesis import TICK, Part, Say, ScriptedSynthesis, words
 
 RATE = 1000
@@ -245,12 +247,18 @@ class Goal:
     utterance: Utterance
     script: ScriptedSynthesis | None = None
     begun: bool = False
+    ending: Ending | None = None
     outcome: Outcome | None = None
     text: str = ""
     reason: str | None = None
+    words: list[tuple[float, TimedWord, float]] = field(default_factory=list)
+    upcoming: list[tuple[float, TimedWord]] = field(default_factory=list)
     ended_at: float = math.nan
     sent: list[tuple[float, int, Chunk]] = field(default_factory=list)
     markers: list[tuple[float, int]] = field(default_factory=list)
+    spans: int = 0
+    end_ns: int = 0
+    """The stamp of the end of what was sent."""
     span: tuple[int, int] | None = None
     replayed: int = 0
     feedback: list[tuple[float, int]] = field(default_factory=list)
@@ -261,6 +269,16 @@ class Goal:
 
     def fail_over(self) -> bool:
         return self.script is not None and self.script.fail_over()
+
+    def begin_span(self, first: int) -> None:
+        """A part begins, with what was sent before if that was interrupted."""
+        self.spans += 1
+        self.sent = [sent for sent in self.sent if sent[2].start < first]
+        self.end_ns = 0
+        if self.sent:
+            at, stamp_ns, chunk = self.sent[-1]
+            self.sent[-1] = (at, stamp_ns, Chunk(chunk.start, chunk.pcm[: first - chunk.start]))
+            self.end_ns = stamp_ns + frames_to_ns(self.end - chunk.start, self.utterance.rate)
 
     @property
     def ended(self) -> bool:
@@ -288,6 +306,7 @@ class SimulatedRobot:
         self.rate = rate
         self.chunk = chunk
         self.goals: list[Goal] = []
+        self.hears_words = True
         self.connected: list[WirePlayer] = []
         self.subscriptions_known = True
         self.had_players: list[WirePlayer] = []
@@ -300,12 +319,19 @@ class SimulatedRobot:
         self.queue = SpeechQueue(self, config, lambda: self.now)
         self.now += up_for
         self._due = math.inf
-        self._end_ns = 0
 
     # What is done to it
 
-    def goal(self, *parts: Part) -> Goal:
-        utterance = Utterance(len(self.goals), "", SynthesisOptions("any"), self.now, self.now_ns())
+    def goal(self, *parts: Part, policy: str = "", priority: int = 0) -> Goal:
+        utterance = Utterance(
+            len(self.goals),
+            "",
+            SynthesisOptions("any"),
+            self.now,
+            self.now_ns(),
+            policy=policy,
+            priority=priority,
+        )
         goal = Goal(parts, utterance)
         self.goals.append(goal)
         self.queue.submit(utterance)
@@ -410,6 +436,9 @@ class SimulatedRobot:
     def _goal(self, utterance: Utterance) -> Goal:
         return self.goals[cast(int, utterance.key)]
 
+    def _policy(self, utterance: Utterance) -> str:
+        return utterance.policy or self.queue.settings.policy
+
     def synthesise(self, utterance: Utterance) -> Synthesis:
         goal = self._goal(utterance)
         assert goal.script is None
@@ -420,13 +449,21 @@ class SimulatedRobot:
         goal = self._goal(utterance)
         assert goal.outcome is None
         assert not goal.begun
-        earlier = self.goals[: self.goals.index(goal)]
-        assert all(other.outcome for other in earlier), "out of order"
+        priority = utterance.priority + (self._policy(utterance) == INTERRUPT)
+        for other in self.goals:
+            is_earlier = other.utterance.accepted_at < utterance.accepted_at
+            first = other.utterance.priority >= priority if is_earlier else False
+            first |= other.utterance.priority > utterance.priority
+            assert other.outcome or not first, "out of order"
         goal.begun = True
 
     def publish(self, stamp_ns: int, pcm: Pcm, rate: int) -> None:
-        goal = next(goal for goal in self.goals if goal.begun and not goal.outcome)
+        goal = self._goal(self.queue._queue[0])
+        assert goal.begun
+        assert not goal.outcome
         first = int(pcm[0]) if len(pcm) else 0
+        if len(goal.utterance.wire.spans) > goal.spans:
+            goal.begin_span(first)
         if not len(pcm):
             goal.markers.append((self.now, stamp_ns))
             goal.span = None
@@ -435,7 +472,7 @@ class SimulatedRobot:
             goal.sent.append((self.now, stamp_ns, Chunk(first, pcm)))
             assert goal.span is not None
             start_ns, span_first = goal.span
-            self._end_ns = start_ns + frames_to_ns(first + len(pcm) - span_first, rate)
+            goal.end_ns = start_ns + frames_to_ns(first + len(pcm) - span_first, rate)
             goal.by_the_clock |= not self.players()
             if goal.heard_to and not goal.by_the_clock:
                 lead = (
@@ -455,7 +492,7 @@ class SimulatedRobot:
             assert stamp_ns >= goal.utterance.accepted_ns
             assert stamp_ns >= max(self._heard_ns(other) for other in self.goals) - ROUNDING_NS
         if goal.span is None:
-            assert not goal.sent or stamp_ns >= self._end_ns
+            assert not goal.sent or stamp_ns >= goal.end_ns
             goal.span = (stamp_ns, goal.end)
         start_ns, first = goal.span
         assert stamp_ns == start_ns + frames_to_ns(goal.end - first, rate)
@@ -481,10 +518,21 @@ class SimulatedRobot:
             )
         goal.feedback.append((self.now, chunk.start))
 
-    def finish(self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None) -> None:
+    def wants_words(self, _: Utterance) -> bool:
+        return self.hears_words
+
+    def audible_word(self, utterance: Utterance, word: TimedWord, elapsed_s: float) -> None:
+        self._goal(utterance).words.append((self.now, word, elapsed_s))
+
+    def upcoming_word(self, utterance: Utterance, word: TimedWord, in_s: float) -> None:
+        self._goal(utterance).upcoming.append((self.now + in_s, word))
+
+    def finish(self, utterance: Utterance, ending: Ending) -> None:
         goal = self._goal(utterance)
         assert goal.outcome is None, "ended twice"
-        goal.outcome, goal.text, goal.reason, goal.ended_at = outcome, text, reason, self.now
+        outcome, text = ending.outcome, ending.heard
+        goal.ending, goal.outcome, goal.text = ending, outcome, text
+        goal.reason, goal.ended_at = ending.message, self.now
         follows_player = utterance.progress.confirmed is not None
         has_one_player = len(self.had_players) == 1 and self.had_players[0].counts
         if follows_player and has_one_player and not goal.by_the_clock:

@@ -27,8 +27,9 @@ import pytest
 from support.scripted_synthesis import Say
 from support.simulated_robot import EPOCH_NS, SETTINGS, Goal, SimulatedRobot
 
+from k2so_tts.ros.endings import Ending, Outcome
 from k2so_tts.ros.queue_thread import QueueThread
-from k2so_tts.ros.speech_queue import Outcome, SpeechQueue
+from k2so_tts.ros.speech_queue import SpeechQueue
 from k2so_tts.ros.utterance import Utterance
 from k2so_tts.synthesis.synthesis import SynthesisOptions
 
@@ -52,8 +53,8 @@ class BrokenRobot(SimulatedRobot):
         thread.post(lambda queue: queue.submit(utterance))
         return self.goals[-1]
 
-    def finish(self, utterance: Utterance, outcome: Outcome, text: str, reason: str | None) -> None:
-        super().finish(utterance, outcome, text, reason)
+    def finish(self, utterance: Utterance, ending: Ending) -> None:
+        super().finish(utterance, ending)
         self.over.release()
 
 

@@ -24,8 +24,9 @@ from support.scripted_synthesis import TICK, Pause, Say, words
 from support.simulated_robot import CHUNK, LEAD, RATE, SimulatedRobot
 
 from k2so_tts.audio import frames_to_ns
+from k2so_tts.ros.endings import Outcome, Reason
 from k2so_tts.ros.server_parameters import PARAMETERS
-from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT, Outcome, QueueSettings
+from k2so_tts.ros.speech_queue import ABORT, QUEUE, REJECT, REPLACE, WAIT, QueueSettings
 from k2so_tts.ros.wire_timeline import PlayerTrack
 
 
@@ -140,7 +141,7 @@ def test_stop_ends_everything() -> None:
     robot.player()
     goals = [robot.goal(Say(1000)) for _ in range(3)]
     robot.run(0.2)
-    robot.queue.stop("enough")
+    robot.queue.stop(Reason.STOPPED, "enough")
     robot.step()
     assert {(goal.outcome, goal.reason) for goal in goals} == {(Outcome.ABORTED, "enough")}
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from support.scripted_synthesis import Fail, Hold, Pause, Say, Stall, words
 from support.simulated_robot import SimulatedRobot
 
-from k2so_tts.ros.speech_queue import Outcome
+from k2so_tts.ros.endings import Outcome
 
 
 def test_an_engine_that_raises_ends_only_its_goal() -> None:

@@ -30,7 +30,8 @@ from support.simulated_robot import (
 )
 
 from k2so_tts.audio import frames_to_ns
-from k2so_tts.ros.speech_queue import WAIT, Outcome
+from k2so_tts.ros.endings import Outcome, Reason
+from k2so_tts.ros.speech_queue import WAIT
 from k2so_tts.ros.wire_timeline import PlayerTrack
 
 REPORT = RATE // 20
@@ -119,9 +120,9 @@ def test_a_goal_that_ends_early_does_not_claim_lost_words(how: str) -> None:
     if how == "cancel":
         robot.cancel(goal)
     else:
-        robot.queue.stop("enough")
+        robot.queue.stop(Reason.STOPPED, "enough")
     assert goal.outcome is (Outcome.CANCELED if how == "cancel" else Outcome.ABORTED)
-    assert goal.reason == (None if how == "cancel" else "enough")
+    assert goal.reason == ("canceled by its client" if how == "cancel" else "enough")
     assert goal.text == words(550)
 
 

@@ -24,7 +24,8 @@ import pytest
 from support.scripted_synthesis import Pause, Say, words
 from support.simulated_robot import RATE, SETTINGS, SimulatedRobot
 
-from k2so_tts.ros.speech_queue import WAIT, Outcome
+from k2so_tts.ros.endings import Outcome
+from k2so_tts.ros.speech_queue import WAIT
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from support.scripted_synthesis import PROMPT, Fail, Pause, Say, Stall
 from support.simulated_robot import CHUNK, RATE, SETTINGS, SimulatedRobot
 
-from k2so_tts.ros.speech_queue import QUEUE, REPLACE, WAIT
+from k2so_tts.ros.speech_queue import ABORT, INTERRUPT, QUEUE, REPLACE, RESUME, WAIT
 
 seconds = st.floats(0.0, 2.5)
 part = st.one_of(
@@ -81,10 +81,20 @@ def _resume(robot: SimulatedRobot) -> None:
 
 losses = st.frozensets(st.integers(0, 20).map(lambda number: number * CHUNK), max_size=3)
 actions = st.one_of(
-    st.builds(lambda script: lambda robot: robot.goal(*script), parts),
+    st.builds(
+        lambda script, policy, priority: (
+            lambda robot: robot.goal(*script, policy=policy, priority=priority)
+        ),
+        parts,
+        st.sampled_from(["", "", QUEUE, REPLACE, INTERRUPT, INTERRUPT]),
+        st.integers(0, 2),
+    ),
     st.builds(_cancel, st.integers(0, 7)),
     st.builds(
         lambda policy: lambda robot: robot.set(policy=policy), st.sampled_from([QUEUE, REPLACE])
+    ),
+    st.builds(
+        lambda what: lambda robot: robot.set(interrupted=what), st.sampled_from([RESUME, ABORT])
     ),
     st.builds(_come, st.sampled_from([True, True, False]), st.booleans(), losses),
     st.sampled_from([SimulatedRobot.leave, _hang, _resume]),

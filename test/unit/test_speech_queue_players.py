@@ -22,7 +22,7 @@ from support.scripted_synthesis import Pause, Say
 from support.simulated_robot import SETTINGS, SimulatedRobot, WirePlayer
 
 from k2so_tts.audio import frames_to_ns
-from k2so_tts.ros.speech_queue import Outcome
+from k2so_tts.ros.endings import Outcome
 
 
 def test_without_a_player_it_speaks_by_the_clock_and_reports_that_once() -> None:

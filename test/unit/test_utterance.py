@@ -143,11 +143,11 @@ def test_chunks_are_kept_until_they_were_heard_and_had_feedback() -> None:
     chunks = [Chunk(start, np.zeros(100, np.int16)) for start in (0, 100, 200)]
     progress.unheard.extend(chunks)
     progress.feedback_to = 200
-    progress.forget_heard(99)
+    progress.forget_heard(99, kept=0)
     assert list(progress.unheard) == chunks
-    progress.forget_heard(100)
+    progress.forget_heard(100, kept=0)
     assert list(progress.unheard) == chunks[1:]
-    progress.forget_heard(300)
+    progress.forget_heard(300, kept=0)
     assert list(progress.unheard) == chunks[2:]
 
 
@@ -167,13 +167,13 @@ def test_what_was_measured(utterance: Utterance) -> None:
     confirm(utterance, 200, 10.6)
     assert utterance.heard_first_at == pytest.approx(10.4)
     utterance.heard_first_at = 10.25
-    assert utterance.spoken() == SynthesisStats(0.5, 0.75, 1.0, 0.5)
+    assert utterance.spoken() == SynthesisStats(0.5, 0.75, 1.0, 0.0, 0.5)
     cast(Made, utterance.synthesis).done = False
     assert utterance.spoken().real_time_factor is None
 
 
 def test_nothing_was_measured_of_what_never_had_its_turn() -> None:
     waiting = Utterance("key", "text", SynthesisOptions("any"), 9.0, 0)
-    assert waiting.spoken() == SynthesisStats(None, None, 0.0, None)
+    assert waiting.spoken() == SynthesisStats(None, None, 0.0, 0.0, None)
     assert waiting.heard_text(5) == ""
     assert waiting.language == ""

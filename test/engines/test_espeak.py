@@ -372,3 +372,27 @@ def test_the_process_goes_with_its_owner() -> None:
         owner.kill()
     assert len(members) > 1
     assert eventually(lambda: all(map(is_gone, members)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(f"w{number}" for number in range(150)),
+        " ".join(f"{number / 7:.3f}" for number in range(150)),
+        "and so on " * 200,
+    ],
+)
+def test_no_word_is_lost_of_a_text_without_pauses(espeak: EspeakEngine, text: str) -> None:
+    """espeak-ng speaks so much of a clause, and drops the rest of it."""
+    words = text.split()
+    pieces = [" ".join(words[start : start + 20]) for start in range(0, len(words), 20)]
+    whole = sum(len(block.pcm) for block in espeak.synthesise(text, "en-us", NORMAL))
+    parts = sum(
+        len(block.pcm) for piece in pieces for block in espeak.synthesise(piece, "en-us", NORMAL)
+    )
+    assert whole > 0.85 * parts
+    marks = [mark for block in espeak.synthesise(text, "en-us", NORMAL) for mark in block.marks]
+    ends = [mark.text_end for mark in marks]
+    assert ends == sorted(ends)
+    assert ends[-1] >= len(text.rstrip()) - 1
+    assert len(set(ends)) >= len(words) // 2

@@ -22,6 +22,7 @@ when it has died. Text reaches it through a socket, never through a shell or an 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -38,6 +39,10 @@ from k2so_tts.text.languages import normal_tag
 LIBRARY = "libespeak-ng.so.1"
 STALL_SECONDS = 5.0
 _START_SECONDS = 10.0
+_LONGEST_RUN = 200
+"""Characters without a pause that are spoken in one go. Of a clause espeak-ng drops without a word
+what goes beyond its 1000 phonemes (N_PHONEME_LIST in its synthesize.h): 300 characters may."""
+_RUN = re.compile(rf"(?:[^.!?,;:…\n。！？、，；：]|[.!?,;:](?=\S)){{{_LONGEST_RUN + 1},}}")
 
 
 class EspeakEngine:
@@ -97,6 +102,15 @@ class EspeakEngine:
 
     def synthesise(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
         """Speak `text`, with a mark at the end of each word. Raises `EngineError`."""
+        frames = 0
+        for start, piece in _pieces(text):
+            first = frames
+            for block in self._speak(piece, voice, prosody):
+                frames += len(block.pcm)
+                marks = (Mark(start + mark.text_end, first + mark.frame) for mark in block.marks)
+                yield Block(block.pcm, tuple(marks))
+
+    def _speak(self, text: str, voice: str, prosody: Prosody) -> Iterator[Block]:
         name, plus, variant = voice.partition("+")
         request = {
             "text": text,
@@ -132,3 +146,18 @@ class EspeakEngine:
         for tag, (_, name) in best.items():
             self._by_language.setdefault(tag, name)
         self._variants = frozenset(listed["variants"])
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """A text, cut at spaces where too much of it has no pause; each piece with its offset."""
+    start = 0
+    for run in _RUN.finditer(text):
+        at = run.start()
+        while run.end() - at > _LONGEST_RUN:
+            space = text.rfind(" ", at + 1, at + _LONGEST_RUN)
+            at = space if space > 0 else text.find(" ", at + _LONGEST_RUN, run.end())
+            if at < 0:
+                break
+            yield start, text[start:at]
+            start = at
+    yield start, text[start:]

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,7 +36,8 @@ LOUD_DB = -12.0
 _MAX_BLOCKS = 1024
 
 
-class _Block(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Block:
     """What leaves the device from `heard_at` (s, monotonic) on."""
 
     samples: Samples

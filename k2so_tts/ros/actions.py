@@ -111,7 +111,7 @@ SAY = SpeechAction(
     "say",
     TTS,
     _say_request,
-    lambda ending: TTS.Result(text=ending.heard),
+    lambda ending: TTS.Result(text=ending.heard.strip()),
     chunk_feedback=lambda audio: TTS.Feedback(audio=audio),
 )
 SPEAK = SpeechAction("speak", Speak, _speak_request, _speak_result, word_feedback=_word_feedback)

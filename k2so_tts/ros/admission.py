@@ -61,16 +61,14 @@ class Admission:
         if len(staying if policy == REPLACE else entries) < most:
             return None
         weaker = priority + (policy == INTERRUPT)
-        waiting = [
-            (key, entry.priority)
-            for key, entry in entries
-            if not entry.begun and entry.priority < weaker
-        ]
-        if not waiting:
-            waiting_for = len(entries)
-            raise GoalRefused(f"{waiting_for} goals are waiting; allowed: {most} (max_queue)")
-        lowest = min(value for _, value in waiting)
-        return [key for key, value in waiting if value == lowest][-1]
+        below = [(key, entry) for key, entry in entries if entry.priority < weaker]
+        giving = [(key, entry) for key, entry in below if not entry.begun]
+        if policy == INTERRUPT:
+            giving = giving or below
+        if not giving:
+            raise GoalRefused(f"{len(entries)} goals are waiting; allowed: {most} (max_queue)")
+        lowest = min(entry.priority for _, entry in giving)
+        return [key for key, entry in giving if entry.priority == lowest][-1]
 
     def accept(self, key: Hashable, priority: int) -> None:
         """An utterance was accepted."""

@@ -63,7 +63,7 @@ from k2so_tts.settings import brief
 from k2so_tts.synthesis.synthesis import Synthesis
 from k2so_tts.synthesis.word_timeline import TimedWord
 from k2so_tts.text import speakable
-from k2so_tts.text.stream import TextStream, clean
+from k2so_tts.text.stream import TextStream, printable
 
 _JOIN_SECONDS = 2.0
 _DELIVER_SECONDS = 1.0
@@ -124,7 +124,23 @@ class SpeakServer(Node):
         self._player_participant = b""
         self._queue_thread = QueueThread(self, queue_settings(values, MOST_UNHEARD_CHUNKS))
         self._settings.on_change(self._on_parameters)
+        self._connect(values)
+        self._queue_thread.start()
+        self._goals = GoalServer(
+            self,
+            ACTIONS,
+            admit=self._reception.admit,
+            accept=self._accept,
+            cancel=lambda key: self._queue_thread.post(lambda queue: queue.cancel(key)),
+            on_end=self._diagnostics.publish,
+        )
+        supervisor = self._voices.supervisor
+        self._log_info(f"ready to speak with {supervisor.fallback_name or supervisor.name}")
+        if Speak is None:
+            self._log_info("k2so_tts_msgs is not built here: 'say' is served, 'speak' is not")
 
+    def _connect(self, values: Mapping[str, Any]) -> None:
+        """Publish, subscribe and offer services; goals come last."""
         self._audio = self.create_publisher(AudioStamped, "audio", speech_qos())
         self.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
         self.create_subscription(Bool, "is_speaking", self._on_speaking, state_qos())
@@ -139,19 +155,6 @@ class SpeakServer(Node):
         self._words = WordPublisher(self)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self._diagnostics = Diagnostics(self, self._collect)
-        self._queue_thread.start()
-        self._goals = GoalServer(
-            self,
-            ACTIONS,
-            admit=self._reception.admit,
-            accept=self._accept,
-            cancel=lambda key: self._queue_thread.post(lambda queue: queue.cancel(key)),
-            on_end=self._diagnostics.publish,
-        )
-        supervisor = self._voices.supervisor
-        self._log_info(f"ready to speak with {supervisor.fallback_name or supervisor.name}")
-        if Speak is None:
-            self._log_info("k2so_tts_msgs is not built here: 'say' is served, 'speak' is not")
 
     @property
     def broken(self) -> str | None:
@@ -170,7 +173,7 @@ class SpeakServer(Node):
     # Requests and messages
 
     def _accept(self, key: bytes, request: SpeechRequest, admitted: Admitted) -> None:
-        text: str | TextStream = clean(request.text)
+        text: str | TextStream = printable(request.text)
         if request.stream:
             text = self._texts.open(request.stream, request.text)
             self._streams[key] = request.stream
@@ -184,7 +187,7 @@ class SpeakServer(Node):
             request.policy,
             request.priority,
         )
-        if text:
+        if isinstance(text, TextStream) or text.strip():
             self._submit(utterance, admitted.dropped)
         else:
             self.begin(utterance)
@@ -317,8 +320,9 @@ class SpeakServer(Node):
             ending = replace(ending, message=message)
         if ending.outcome is Outcome.ABORTED:
             self.get_logger().warning(f"ended after {brief(ending.heard)}: {ending.message}")
-        if utterance.sent:
+        if utterance.in_turn:
             self._unheard.clear()
+        if utterance.sent:
             assert utterance.synthesis is not None
             latency_s = utterance.spoken().perceived_latency_s
             engine = utterance.synthesis.engine.name

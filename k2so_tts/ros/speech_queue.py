@@ -210,16 +210,24 @@ class SpeechQueue:
 
     def _interrupt(self, head: Utterance) -> None:
         """Silence an utterance at the end of a word, and have it go on there, or end it."""
-        if self.settings.interrupted == ABORT and head.in_turn:
+        position = self._position(head)
+        if not head.in_turn or (head.sent and head.ends_soon_after(position)):
+            return
+        if self.settings.interrupted == ABORT:
             self._end_early(head, Reason.INTERRUPTED, "interrupted by another goal")
             return
-        if head.in_turn and head.sent:
-            lost_at, now = self._liveness.lost_at, self._clock()
-            by_clock = self._liveness.follows_clock
-            position = head.position(now if lost_at is None else lost_at, by_clock=by_clock)
+        if head.sent:
             self._sender.pause(head, *head.pause_after(position))
             self._liveness.reset()
         head.in_turn = False
+        self._queue.remove(head)
+        self._queue.insert(self._place_for(head.priority + 1), head)
+
+    def _position(self, head: Utterance) -> float:
+        """How many frames have been heard, as far as one can know."""
+        lost_at = self._liveness.lost_at
+        moment = self._clock() if lost_at is None else lost_at
+        return head.position(moment, by_clock=self._liveness.follows_clock)
 
     def _advance(self, head: Utterance, now: float) -> float:
         """Do what is due for the utterance whose turn it is; returns when to look again."""
@@ -287,7 +295,7 @@ class SpeechQueue:
         Returns when the next thing is due.
         """
         by_clock, lost_at = self._liveness.follows_clock, self._liveness.lost_at
-        position = head.position(now if lost_at is None else lost_at, by_clock=by_clock)
+        position = self._position(head)
         heard = self._heard(head, now)
         frames = [
             self._give_feedback(head, position, heard),
@@ -370,8 +378,7 @@ class SpeechQueue:
         """Silence an utterance before its end; what was heard of it is its result."""
         text = ""
         try:
-            if utterance.synthesis is not None:
-                utterance.synthesis.cancel()
+            utterance.cancel()
             if utterance.sent:
                 heard = self._heard(utterance, self._clock())
                 text = utterance.heard_text(heard)

@@ -58,7 +58,7 @@ class TextInput:
         begin: Callable[[TextStream], None],
         on_flood: Callable[[], None],
     ) -> None:
-        self.named = NamedStreams(settings["max_text_length"])
+        self.named = NamedStreams(lambda: int(settings["max_text_length"]))
         self._node = node
         self._settings = settings
         self._begin = begin
@@ -95,13 +95,12 @@ class TextInput:
     def _on_piece(self, message: Any) -> None:
         self._count()
         named = self.named
-        named.longest = self._settings["max_text_length"]
         piece = Piece(message.sequence, message.text, message.flush, message.end)
         named.piece(message.stream, piece)
         if named.lost != self._lost:
             self._warn(f"{named.lost - self._lost} pieces of a streamed text were lost")
         if named.cut != self._cut:
-            self._warn_of_length(named.longest)
+            self._warn_of_length(self._settings["max_text_length"])
         self._lost, self._cut = named.lost, named.cut
 
     def _on_unnamed_piece(self, message: String, info: Mapping[str, Any]) -> None:

@@ -75,12 +75,14 @@ class NamedStreams:
     """Streams of goals that name them, fed by pieces with the same name.
 
     A name is free again once its goal has ended: the piece with number 0 then begins another text,
-    and late pieces of the one before are dropped. `longest` is the most characters of a text. May
-    be used by several threads.
+    and late pieces of the one before are dropped. `longest` gives the most characters of a text.
+    May be used by several threads.
     """
 
-    def __init__(self, longest: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.longest = longest
+    def __init__(
+        self, longest: Callable[[], int], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._longest = longest
         self.dropped = 0
         """Pieces that came too late, twice, or to no goal."""
         self.lost = 0
@@ -106,7 +108,7 @@ class NamedStreams:
         """Begin a text for a goal, with the pieces that have come already."""
         with self._lock:
             self._forget_overdue()
-            named = self._open[name] = _Named(text, self.longest)
+            named = self._open[name] = _Named(text, self._longest())
             self._feed(named, beginning)
             early = self._early.pop(name, None)
             for piece in early.pieces if early is not None else ():
@@ -165,7 +167,7 @@ class NamedStreams:
             self.dropped += 1
             return
         early = self._early.setdefault(name, _Early(self._clock()))
-        if early.characters > self.longest:
+        if early.characters > self._longest():
             self.dropped += 1
             return
         early.pieces.append(piece)

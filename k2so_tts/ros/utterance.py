@@ -274,10 +274,21 @@ class Utterance:
         elapsed = now - self.wire.spans[0].due_at
         return self.progress.confirmed is None and frame > elapsed * self.rate + 1
 
+    def cancel(self) -> None:
+        """Nothing more of it is made, nor taken of a text that is still being written."""
+        if isinstance(self.text, TextStream):
+            self.text.cancel()
+        if self.synthesis is not None:
+            self.synthesis.cancel()
+
     def suspend(self) -> None:
         """Leave the engine to an utterance that comes first."""
         if self.synthesis is not None:
             self.synthesis.suspend()
+
+    def ends_soon_after(self, position: float) -> bool:
+        """Whether it falls silent as soon by itself, if `position` is being heard."""
+        return self.is_all_sent and self.sent - position <= _PAUSE_SECONDS[1] * self.rate
 
     def pause_after(self, position: float) -> tuple[int, int]:
         """Where to fall silent, if `position` is being heard, and where to go on later (frames): at

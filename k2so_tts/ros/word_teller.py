@@ -57,7 +57,9 @@ class WordTeller:
             if word.frame >= head.sent:
                 break
             head.words_announced += 1
-            self._listener.upcoming_word(head, word, self._seconds_until(head, word, position, now))
+            if word.end_frame > position:
+                seconds = self._seconds_until(head, word, position, now)
+                self._listener.upcoming_word(head, word, seconds)
         for word in words[head.words_told :]:
             is_sent = word.frame < head.sent
             if not is_sent or not head.plays(word.frame, by_clock=self._liveness.follows_clock):

@@ -22,6 +22,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import regex
 
@@ -60,14 +61,21 @@ class Segment:
 
 
 def clean(text: str) -> str:
-    """`text` without control characters (but line breaks and tabs), surrogates and margins."""
-    return _without_controls(text).strip()
+    """`text` as it is `printable`, without margins."""
+    return printable(text).strip()
 
 
-def _without_controls(text: str) -> str:
-    return "".join(
-        char for char in text if char in "\n\t" or unicodedata.category(char) not in _CONTROL
-    )
+def printable(text: str) -> str:
+    """`text` without control characters and surrogates, but with line breaks and tabs; control
+    characters that are white space become spaces.
+    """
+    return "".join(map(_printable, text))
+
+
+def _printable(char: str) -> str:
+    if char in "\n\t" or unicodedata.category(char) not in _CONTROL:
+        return char
+    return " " if char.isspace() else ""
 
 
 def whole_words(text: str, end: int) -> str:
@@ -128,7 +136,10 @@ class TextStream:
         """When something to say was last fed."""
         self.first_clause_at: float | None = None
         """When the first clause was complete (s, of the clock); None: none is yet."""
-        self._flushing = False
+        self._flushes: list[int] = []
+        """Up to which places of the text as it was written it is to be spoken."""
+        self._flushed_to = 0
+        """Up to which place of what is spoken."""
         self._changing = threading.Lock()
         self._sent = ""
         self._text = ""
@@ -164,13 +175,19 @@ class TextStream:
         `language` is that of the voice (a BCP 47 tag).
         """
         with self._changing:
-            if self._speaker is None:
-                self._speaker = SpeakableStream(language, settings)
-                self._text = self._speaker.feed(self._sent, final=self._ended)
+            if self._speaker is not None:
+                return
+            speaker = self._speaker = SpeakableStream(language, settings)
+            self._text = ""
+            for start, end in pairwise([0, *self._flushes]):
+                self._text += speaker.feed(self._sent[start:end], final=True)
+                self._flushed_to = len(self._text)
+            rest = self._sent[self._flushes[-1] if self._flushes else 0 :]
+            self._text += speaker.feed(rest, final=self._ended)
 
     def feed(self, piece: str) -> None:
         """Append a piece of any length, control characters dropped."""
-        piece = _without_controls(piece)
+        piece = printable(piece)
         with self._changing:
             if not self._ended:
                 self._sent += piece
@@ -183,7 +200,10 @@ class TextStream:
     def flush(self) -> None:
         """What was fed by now is spoken, though its last clause may not be complete."""
         with self._changing:
-            self._flushing = not self._ended
+            if not self._ended:
+                self._flush()
+                self._flushes.append(len(self._sent))
+                self._flushed_to = len(self._text)
         self.on_change()
 
     def end(self) -> None:
@@ -206,14 +226,15 @@ class TextStream:
         (`finished`). `language` is a BCP 47 tag.
         """
         with self._changing:
-            end = None if self._ended or self._flushing else self._clauses_end(language)
+            end = None if self._ended else self._clauses_end(language)
             if end is None:
                 if self._idle_seconds() >= self._patience:
                     self._end()
-                if self._ended or self._flushing or self._may_flush():
+                if self._ended or self._may_flush():
                     self._flush()
                     end = len(self._text)
-            self._flushing = False
+            if self._flushed_to > self._spoken:
+                end = max(end or 0, self._flushed_to)
             if end is None or end <= self._spoken:
                 return None
             segment = Segment(self._spoken, self._text[self._spoken : end])

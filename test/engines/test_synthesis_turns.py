@@ -39,6 +39,7 @@ from support.scripted_engines import (
 
 from k2so_tts.audio import Block
 from k2so_tts.engines import NORMAL, Prosody, Voice
+from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 from k2so_tts.text.stream import TextStream
@@ -170,3 +171,78 @@ def test_a_forgotten_engine_leaves_no_thread() -> None:
     while "engine forgotten" in {thread.name for thread in threading.enumerate()}:
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("taken", [0, 1, 5, 12])
+def test_one_that_is_suspended_leaves_the_engine_to_another_and_goes_on(
+    espeak: EspeakEngine, streamed: bool, taken: int
+) -> None:
+    """The engine is held by the full queue of a text that nobody hears meanwhile."""
+    loaded, voice = LoadedEngine(espeak), SynthesisOptions("en-us")
+    text = " ".join(f"word {number}," for number in range(40))
+    source: str | TextStream = text
+    if streamed:
+        source = TextStream(PATIENCE)
+        source.feed(text)
+        source.end()
+    alone = sum(len(chunk.pcm) for chunk in spoken(Synthesis(loaded, text, voice)))
+    long = Synthesis(loaded, source, voice, ahead_seconds=2.0)
+    long.start()
+    chunks = [next_chunk(long) for _ in range(taken)]
+    assert long.wait(SOON)
+    long.suspend()
+    long.suspend()
+    assert len(pcm_of(spoken(Synthesis(loaded, "Urgent!", voice)))) > 0
+    assert not long.done
+    long.resume()
+    long.resume()
+    chunks += chunks_of(long)
+    assert long.error is None
+    assert long.heard_text(long.frames) == text
+    starts = [chunk.start for chunk in chunks]
+    assert starts == [sum(len(chunk.pcm) for chunk in chunks[:at]) for at in range(len(chunks))]
+    assert abs(long.frames - alone) < espeak.sample_rate
+    assert text.startswith(long.words[0].text)
+    ends = [word.end for word in long.words]
+    assert ends == sorted(set(ends))
+    assert sum(word.text.count("word") for word in long.words) == 40
+
+
+def test_an_engine_that_marks_no_words_repeats_no_more_than_a_segment() -> None:
+    engine = Reader()
+    words = [f"word{number}" for number in range(40)]
+    synthesis = Synthesis(
+        LoadedEngine(engine), " ".join(words), OPTIONS, chunk_frames=100, ahead_seconds=0.5
+    )
+    synthesis.start()
+    chunks = [next_chunk(synthesis) for _ in range(12)]
+    synthesis.suspend()
+    made = list(engine.asked)
+    synthesis.resume()
+    chunks += chunks_of(synthesis)
+    assert set(words) <= set(engine.words)
+    repeated = len(engine.words) - len(words)
+    assert repeated <= max(len(text.split()) for text in made)
+
+
+def test_one_that_is_suspended_can_be_cancelled() -> None:
+    loaded = LoadedEngine(Reader())
+    synthesis = Synthesis(loaded, "one two three four", OPTIONS, chunk_frames=50, ahead_seconds=0.1)
+    synthesis.start()
+    next_chunk(synthesis)
+    synthesis.suspend()
+    synthesis.cancel()
+    assert synthesis.done
+    assert synthesis.join(SOON)
+    synthesis.resume()
+    assert len(pcm_of(spoken(Synthesis(loaded, "next", OPTIONS)))) > 0
+
+
+def test_one_that_is_all_made_is_not_suspended() -> None:
+    synthesis = Synthesis(LoadedEngine(Reader()), "one two", OPTIONS)
+    synthesis.start()
+    assert synthesis.join(SOON)
+    synthesis.suspend()
+    assert synthesis.done
+    assert synthesis.heard_text(synthesis.frames) == "one two"

@@ -45,7 +45,7 @@ LEAD_MS = 2500
 STATISTICS = ("p50", "p95", "max")
 UNITS = re.compile(r"_(ms|s|hz|mib|frames|bytes)(_p50|_p95|_max)?$")
 WITHOUT_UNIT = re.compile(
-    r"engine|engine_state|spoken_by|device|players|utterances|(last_)?underruns|goals_\w+|refused_messages|device_\w+|"
+    r"engine|engine_state|spoken_by|device|players|utterances|pieces_\w+|(last_)?underruns|goals_\w+|refused_messages|device_\w+|"
     r"realtime_priority|muted|paused|real_time_factor(_p50|_p95|_max)?"
 )
 """Names, counts, flags and ratios."""

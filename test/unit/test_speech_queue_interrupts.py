@@ -72,6 +72,31 @@ def test_an_interruption_waits_for_what_is_more_urgent() -> None:
     assert [key for key, _ in player.heard] == [0, 2, 1]
 
 
+def test_an_interruption_does_not_overtake_what_waits_above_it() -> None:
+    robot = SimulatedRobot()
+    player = robot.player()
+    robot.goal(Say(2000))
+    robot.run(0.5)
+    robot.goal(Say(500), priority=2)
+    robot.goal(Say(500), policy=INTERRUPT, priority=1)
+    robot.finish_all(6)
+    assert [key for key, _ in player.heard] == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("before", [0.11, 0.05, 0.0])
+def test_what_is_about_to_end_is_not_interrupted(before: float) -> None:
+    robot = SimulatedRobot()
+    player = robot.player()
+    robot.set(interrupted=ABORT)
+    goal = robot.goal(Say(1100))
+    robot.run(1.103 - before)
+    robot.goal(Say(500), policy=INTERRUPT)
+    robot.finish_all(3)
+    assert goal.ending is not None
+    assert goal.ending.reason is Reason.FINISHED
+    assert [key for key, _ in player.heard] == [0, 1]
+
+
 def test_an_interruption_is_interrupted() -> None:
     robot = SimulatedRobot()
     player = robot.player()

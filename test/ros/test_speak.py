@@ -1,0 +1,334 @@
+# Copyright 2026 The k2so_tts authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The action `speak`: reasons, priorities, streams with a name, words. Real server and player."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from k2so_tts_msgs.action import Speak
+from k2so_tts_msgs.msg import Word
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+from support.ros import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, Observer, running
+from support.speak import SpeakClient
+
+from k2so_tts.ros.endings import Reason
+from k2so_tts.ros.messages import words_qos
+
+LONG = " ".join(f"This is sentence number {number}." for number in range(30))
+RESULT = Speak.Result
+
+
+@pytest.fixture
+def quiet_robot(observer: Observer) -> Iterator[Observer]:
+    """Both nodes, playing to nobody in real time, and who watches them."""
+    with running("audio_player", device="null"), running("speak_server"):
+        observer.wait_for_nodes()
+        yield observer
+
+
+@pytest.fixture
+def client(quiet_robot: Observer) -> Iterator[SpeakClient]:
+    with closing(SpeakClient(quiet_robot)) as client:
+        yield client
+
+
+def test_reasons_have_the_values_of_the_message() -> None:
+    assert all(getattr(RESULT, reason.name) == reason for reason in Reason)
+
+
+def test_what_was_spoken_without_a_device_is_unheard(client: SpeakClient) -> None:
+    goal = client.say("Hello, world!")
+    assert goal.status == SUCCEEDED
+    assert goal.result.reason == RESULT.UNHEARD
+    assert goal.result.message == "the player had no sound device"
+    assert goal.result.heard == "Hello, world!"
+    assert goal.result.engine == "espeak"
+    assert 0 < goal.result.perceived_latency_ms < 10_000
+    assert [word.word for _, word in goal.words] == ["Hello", "world"]
+    assert [(word.text_start, word.text_end) for _, word in goal.words] == [(0, 5), (7, 12)]
+
+
+def test_nothing_to_say_is_said_at_once(client: SpeakClient) -> None:
+    goal = client.say("  ")
+    assert (goal.status, goal.result.reason) == (SUCCEEDED, RESULT.FINISHED)
+    assert goal.result.message == "there was nothing to say"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"policy": 5}, "policy is 5; allowed: 0 to 4"),
+        ({"pitch": 2.5}, "pitch is 2.5; allowed: 0.0 to 2.0"),
+        ({"rate": float("nan")}, "rate is nan; allowed: 0.25 to 4.0"),
+        ({"volume": -1.0}, "volume is -1; allowed: 0.0 to 1.0"),
+        ({"voice": "nobody"}, "voice is 'nobody'"),
+        ({"stream": "x" * 257}, "stream has 257 characters; allowed: 256"),
+    ],
+)
+def test_a_goal_with_a_bad_field_is_refused(
+    quiet_robot: Observer, client: SpeakClient, fields: dict[str, object], told: str
+) -> None:
+    goal = client.send("Hello", **fields)
+    quiet_robot.wait(lambda: goal.accepted is False)
+    quiet_robot.wait(lambda: any(told in entry.msg for entry in quiet_robot.log))
+
+
+def test_a_stream_is_spoken_while_it_is_being_written(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    goal = client.accepted("Well, ", stream="a")
+    client.write("a", ["this ", "is ", "it, ", "and "])
+    quiet_robot.wait(lambda: len(goal.words) > 2)
+    client.write("a", ["so on."], end=True)
+    client.wait_for_end(goal)
+    assert goal.status == SUCCEEDED
+    assert goal.result.heard == "Well, this is it, and so on."
+
+
+def test_pieces_may_come_before_their_goal(client: SpeakClient) -> None:
+    client.write("early", ["Too ", "early."], end=True)
+    assert client.say("Not ", stream="early").result.heard == "Not Too early."
+
+
+def test_a_cancelled_stream_drops_what_comes_later_and_the_next_one_does_not(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    first = client.accepted(stream="a")
+    client.write("a", ["One, two, three, ", "four, "])
+    quiet_robot.wait(lambda: len(first.words) > 1)
+    client.cancel(first)
+    client.wait_for_end(first)
+    assert (first.status, first.result.reason) == (CANCELED, RESULT.CANCELED)
+    assert "One, two, three, four, ".startswith(first.result.heard)
+    assert first.result.heard
+    second = client.accepted(stream="b")
+    client.write("a", ["late, "] * 3)
+    client.write("b", ["Next."], end=True)
+    client.wait_for_end(second)
+    assert second.result.heard == "Next."
+    quiet_robot.wait(lambda: quiet_robot.status("/speak_server").get("pieces_dropped") == "3")
+
+
+def test_a_flush_speaks_what_there_is(quiet_robot: Observer, client: SpeakClient) -> None:
+    goal = client.accepted(stream="a")
+    client.write("a", ["No end in"])
+    client.flush("a")
+    quiet_robot.wait(lambda: len(goal.words) == 3)
+    client.write("a", [" sight"], end=True)
+    client.wait_for_end(goal)
+    assert goal.result.heard == "No end in sight"
+
+
+def test_a_name_can_not_be_used_twice_at_a_time(client: SpeakClient) -> None:
+    goal = client.accepted(stream="a")
+    assert client.say(stream="a").accepted is False
+    client.write("a", ["One."], end=True)
+    client.wait_for_end(goal)
+    assert goal.result.heard == "One."
+
+
+def test_pieces_that_are_lost_are_told(client: SpeakClient) -> None:
+    goal = client.accepted(stream="a")
+    client.write("a", ["One. "])
+    client.skip("a", 3)
+    client.write("a", ["Five."], end=True)
+    client.wait_for_end(goal)
+    assert goal.result.heard == "One. Five."
+    assert goal.result.message.endswith("; 3 pieces of its text were lost on the way")
+
+
+def test_ten_thousand_pieces_in_a_loop_are_all_taken(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    goal = client.accepted(stream="a", rate=4.0)
+    client.write("a", ["x"] * 9_000 + [" The", " end."] + [""] * 998, end=True)
+    quiet_robot.wait(lambda: len(goal.words) > 0)
+    client.cancel(goal)
+    client.wait_for_end(goal)
+    status = quiet_robot.status
+    assert goal.result.reason == RESULT.CANCELED
+    quiet_robot.wait(lambda: status("/speak_server").get("pieces_lost") == "0")
+
+
+@pytest.mark.timeout(120)
+def test_a_writer_that_stalls_or_writes_blanks_holds_nobody_up(observer: Observer) -> None:
+    with (
+        running("speak_server", stream_timeout=1.0),
+        running("audio_player", device="null"),
+        closing(SpeakClient(observer)) as client,
+    ):
+        observer.wait_for_nodes()
+        stalled = client.accepted("One", stream="a")
+        blank = client.accepted(stream="b")
+        after = client.accepted("After.")
+        client.write("b", [" ", "", "\n"] * 10)
+        client.wait_for_end(stalled, blank, after)
+        heard = [goal.result.heard for goal in (stalled, blank, after)]
+        assert [text.strip() for text in heard] == ["One", "", "After."]
+
+
+@pytest.mark.timeout(120)
+def test_ten_streams_from_three_processes_are_never_mixed(client: SpeakClient) -> None:
+    names = [f"s{number}" for number in range(10)]
+    goals = [client.accepted(stream=name, rate=4.0) for name in names]
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, *names[n::3]]) for n in range(3)]
+    try:
+        client.wait_for_end(*goals, timeout=100)
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+    for name, goal in zip(names, goals, strict=True):
+        assert goal.result.heard == "".join(f"{name} {number}, " for number in range(5)) + "end."
+
+
+WRITER = """
+import sys, rclpy
+from k2so_tts_msgs.msg import TextPiece
+from k2so_tts.ros.messages import pieces_qos
+rclpy.init()
+node = rclpy.create_node("writer")
+publisher = node.create_publisher(TextPiece, "text_pieces", pieces_qos())
+while not publisher.get_subscription_count():
+    rclpy.spin_once(node, timeout_sec=0.05)
+pieces = [*(f"{{}} {number}, " for number in range(5)), "end."]
+for number, piece in enumerate(pieces):
+    for name in sys.argv[1:]:
+        end = number == len(pieces) - 1
+        text = piece.format(name)
+        publisher.publish(TextPiece(stream=name, sequence=number, text=text, end=end))
+rclpy.spin_once(node, timeout_sec=60.0)
+"""
+
+
+def test_what_is_urgent_is_heard_first_and_the_rest_goes_on(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    long = client.accepted("One two three four five six seven eight nine ten.")
+    quiet_robot.wait(lambda: len(long.words) > 2)
+    waiting = client.accepted("Later.")
+    urgent = client.say("Obstacle! Stop!", policy=Speak.Goal.INTERRUPT, priority=9)
+    assert not long.ended
+    client.wait_for_end(long, waiting)
+    assert urgent.result.heard == "Obstacle! Stop!"
+    assert long.result.heard == "One two three four five six seven eight nine ten."
+    words = [word.word for _, word in long.words]
+    assert " ".join(words) == "One two three four five six seven eight nine ten"
+    told = [at for at, _ in urgent.words]
+    assert not any(told[0] < at < told[-1] for at, _ in long.words)
+    assert waiting.words[0][0] > long.words[-1][0]
+
+
+def test_a_full_queue_never_refuses_what_is_urgent(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    assert quiet_robot.set_parameter("/speak_server", "max_queue", 3).successful
+    spoken = client.accepted(LONG)
+    waiting = [client.accepted("Wait.", priority=priority) for priority in (1, 0)]
+    assert client.say("No room.").accepted is False
+    urgent = client.accepted("Stop!", policy=Speak.Goal.INTERRUPT, priority=9)
+    client.wait_for_end(waiting[1])
+    assert (waiting[1].status, waiting[1].result.reason) == (ABORTED, RESULT.DROPPED)
+    client.wait_for_end(urgent)
+    assert urgent.result.heard == "Stop!"
+    client.say("Only this.", policy=Speak.Goal.REPLACE, priority=1)
+    assert spoken.result.reason == waiting[0].result.reason == RESULT.REPLACED
+
+
+def test_stop_says_what_it_did(quiet_robot: Observer, client: SpeakClient) -> None:
+    stop = "/speak_server/stop"
+    assert quiet_robot.call(Trigger, stop).message == "nothing to stop"
+    goals = [client.accepted(LONG) for _ in range(3)]
+    assert quiet_robot.call(Trigger, stop).message == "stopped 3 goals"
+    client.wait_for_end(*goals)
+    assert {goal.result.reason for goal in goals} == {RESULT.STOPPED}
+
+
+def test_what_nobody_heard_may_be_a_failure(quiet_robot: Observer, client: SpeakClient) -> None:
+    assert quiet_robot.set_parameter("/speak_server", "unheard", "abort").successful
+    goal = client.say("One.")
+    assert (goal.status, goal.result.reason) == (ABORTED, RESULT.UNHEARD)
+    assert quiet_robot.say("Two.").status == ABORTED
+
+
+def test_words_are_published_ahead_of_their_sound(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    words: list[Word] = []
+
+    def on_word(word: Word) -> None:
+        with quiet_robot.changed:
+            words.append(word)
+
+    quiet_robot.node.create_subscription(Word, "words", on_word, words_qos())
+    quiet_robot.wait(lambda: quiet_robot.node.count_publishers("words"))
+    goal = client.accepted("So, ", stream="named")
+    client.write("named", ["these are words."], end=True)
+    client.wait_for_end(goal)
+    quiet_robot.wait(lambda: len(words) == 4)
+    assert [word.text for word in words] == ["So", "these", "are", "words"]
+    assert [(word.text_start, word.text_end) for word in words] == [
+        (0, 2),
+        (4, 9),
+        (10, 13),
+        (14, 19),
+    ]
+    assert {word.stream for word in words} == {"named"}
+    assert quiet_robot.say("By say as well.").status == SUCCEEDED
+    quiet_robot.wait(lambda: len(words) == 8)
+
+
+# Texts without a name
+
+
+def test_after_a_stop_the_next_text_is_heard(quiet_robot: Observer) -> None:
+    publisher = quiet_robot.node.create_publisher(String, "say_stream", 100)
+    quiet_robot.wait(publisher.get_subscription_count)
+    publisher.publish(String(data=LONG))
+    quiet_robot.wait(lambda: len(quiet_robot.playheads) > 20)
+    assert quiet_robot.call(Trigger, "/speak_server/stop").success
+    quiet_robot.wait(lambda: not quiet_robot.speaking[-1][1])
+    publisher.publish(String(data="The next answer."))
+    publisher.publish(String(data=""))
+    quiet_robot.wait(lambda: quiet_robot.status("/speak_server").get("goals_succeeded") == "1")
+
+
+def test_a_fast_writer_loses_no_word(quiet_robot: Observer) -> None:
+    publisher = quiet_robot.node.create_publisher(String, "say_stream", 1000)
+    words: list[Word] = []
+    quiet_robot.node.create_subscription(Word, "words", words.append, words_qos())
+    quiet_robot.wait(publisher.get_subscription_count)
+    quiet_robot.wait(lambda: quiet_robot.node.count_publishers("words"))
+    assert quiet_robot.set_parameter("/speak_server", "rate", 4.0).successful
+    for number in range(150):
+        publisher.publish(String(data=f"w{number} "))
+    publisher.publish(String(data=""))
+    quiet_robot.wait(
+        lambda: quiet_robot.status("/speak_server").get("goals_succeeded") == "1", 2 * TIMEOUT
+    )
+    text = "".join(f"w{number} " for number in range(150))
+    assert words[-1].text_end == len(text.rstrip())
+
+
+def test_a_muted_robot_is_not_heard(quiet_robot: Observer, client: SpeakClient) -> None:
+    assert quiet_robot.call(SetBool, "/audio_player/mute", data=True).message == "muted"
+    assert client.say("One.").result.reason == RESULT.UNHEARD

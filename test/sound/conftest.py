@@ -15,6 +15,7 @@
 
 """Fixtures of the tests that record a loudspeaker."""
 
+from support.espeak import espeak
 from support.fixtures import (
     observer,
     quick_robot,
@@ -26,6 +27,7 @@ from support.fixtures import (
 )
 
 __all__ = [
+    "espeak",
     "observer",
     "quick_robot",
     "quick_sound_server",

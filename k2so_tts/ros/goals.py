@@ -31,6 +31,7 @@ from rclpy.task import Future
 
 from k2so_tts.ros.actions import SpeechAction, SpeechRequest
 from k2so_tts.ros.admission import GoalRefused
+from k2so_tts.ros.client_watch import WatchedGoal
 from k2so_tts.ros.endings import Ending, Outcome, Reason
 from k2so_tts.ros.executors import ExecutorQueue
 from k2so_tts.ros.messages import AudioStamped, request_qos
@@ -111,6 +112,10 @@ class GoalServer(Generic[_Admission]):
     def __len__(self) -> int:
         """How many goals were accepted and have not ended."""
         return len(self._goals)
+
+    def watched(self) -> list[WatchedGoal]:
+        """The goals that were accepted and have not ended."""
+        return [WatchedGoal(key, goal.action.name) for key, goal in self._goals.items()]
 
     def begin(self, key: Hashable) -> None:
         """It is a goal's turn: its state becomes EXECUTING, if it is not yet."""

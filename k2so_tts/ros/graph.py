@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rclpy.node import Node
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 _PARTICIPANT_BYTES = 12
@@ -63,15 +64,30 @@ def player_subscribes(
         publishers: the endpoints that publish `playhead`.
         subscriptions: the endpoints that subscribe to `audio`.
     """
-    players = _participants(publishers)
-    subscribing = players & _participants(subscriptions)
+    players = participants_of(publishers)
+    subscribing = players & participants_of(subscriptions)
     if subscribing and participant in players:
         return participant in subscribing
     return bool(_nodes(publishers) & _nodes(subscriptions))
 
 
-def _participants(endpoints: Sequence[TopicEndpointInfo]) -> set[bytes]:
-    return {bytes(endpoint.endpoint_gid)[:_PARTICIPANT_BYTES] for endpoint in endpoints}
+def participants_of(endpoints: Sequence[TopicEndpointInfo]) -> frozenset[bytes]:
+    """The DDS participants (processes) that endpoints belong to."""
+    return frozenset(bytes(endpoint.endpoint_gid)[:_PARTICIPANT_BYTES] for endpoint in endpoints)
+
+
+def describe_rivals(node: Node, action: str) -> list[str]:
+    """A complaint if other nodes offer an action that `node` offers: goals would reach both."""
+    servers = node.get_publishers_info_by_topic(f"{action}/_action/status")
+    names = [f"{each.node_namespace.rstrip('/')}/{each.node_name}" for each in servers]
+    own = node.get_fully_qualified_name()
+    if own in names:
+        names.remove(own)
+    complaint = (
+        f"{', '.join(sorted(names))} offers the action {action} beside this node: goals reach both "
+        "and get two answers; end one of them, or give it another namespace"
+    )
+    return [complaint] if names else []
 
 
 def _nodes(endpoints: Sequence[TopicEndpointInfo]) -> set[tuple[str, str]]:

@@ -39,6 +39,7 @@ from k2so_tts.text import speakable
 from k2so_tts.text.segmenter import SEGMENTATIONS, WORD
 from k2so_tts.text.stream import FLUSH_SECONDS
 
+FINISH, STOP = "finish", "stop"
 RATE = (0.25, 4.0)
 """The lowest and highest speed, of a goal and of the parameter."""
 PITCH = (0.0, 2.0)
@@ -113,6 +114,14 @@ PARAMETERS = (
         "with the lowest priority gives way to one with a higher priority.",
         1,
         10_000,
+        live=True,
+    ),
+    Setting(
+        "when_client_dies",
+        FINISH,
+        "What happens to the goals of a client that has left the graph: they are spoken to their "
+        "end, or stopped. One that was killed leaves it when its lease ends (Fast DDS: 20 s).",
+        choices=(FINISH, STOP),
         live=True,
     ),
     Setting(

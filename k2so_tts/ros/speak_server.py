@@ -30,13 +30,14 @@ from std_srvs.srv import Trigger
 
 from k2so_tts.audio import Chunk, Pcm
 from k2so_tts.engines import EngineError
-from k2so_tts.ros.actions import ACTIONS, SpeechRequest
+from k2so_tts.ros.actions import ACTIONS, SAY, SpeechRequest
 from k2so_tts.ros.admission import GoalRefused
+from k2so_tts.ros.client_watch import ClientWatch, WatchedGoal
 from k2so_tts.ros.clock_offset import SenderClock, describe_offset
 from k2so_tts.ros.diagnostics import Diagnostics, StatusReport
 from k2so_tts.ros.endings import Ending, Outcome, Reason
 from k2so_tts.ros.goals import GoalServer
-from k2so_tts.ros.graph import participant_of, player_subscribes
+from k2so_tts.ros.graph import describe_rivals, participant_of, player_subscribes
 from k2so_tts.ros.messages import (
     MOST_UNHEARD_CHUNKS,
     AudioStamped,
@@ -52,7 +53,7 @@ from k2so_tts.ros.messages import (
 from k2so_tts.ros.parameters import Parameters
 from k2so_tts.ros.queue_thread import QueueThread
 from k2so_tts.ros.reception import Admitted, Reception
-from k2so_tts.ros.server_parameters import PARAMETERS, queue_settings
+from k2so_tts.ros.server_parameters import PARAMETERS, STOP, queue_settings
 from k2so_tts.ros.server_statistics import ServerStatistics
 from k2so_tts.ros.speech_queue import SpeechQueue
 from k2so_tts.ros.text_input import TextInput
@@ -134,6 +135,7 @@ class SpeakServer(Node):
             cancel=lambda key: self._queue_thread.post(lambda queue: queue.cancel(key)),
             on_end=self._diagnostics.publish,
         )
+        self._client_watch = ClientWatch(self, self._watched, self._on_client_lost)
         supervisor = self._voices.supervisor
         self._log_info(f"ready to speak with {supervisor.fallback_name or supervisor.name}")
         if Speak is None:
@@ -173,6 +175,7 @@ class SpeakServer(Node):
     # Requests and messages
 
     def _accept(self, key: bytes, request: SpeechRequest, admitted: Admitted) -> None:
+        self._client_watch.check()
         text: str | TextStream = printable(request.text)
         if request.stream:
             text = self._texts.open(request.stream, request.text)
@@ -213,6 +216,14 @@ class SpeakServer(Node):
             return
         utterance = Utterance(text, text, admitted.options, time.monotonic(), self.now_ns())
         self._submit(utterance, admitted.dropped)
+
+    def _watched(self) -> list[WatchedGoal]:
+        """The goals that are to be stopped when their client dies."""
+        return self._goals.watched() if self._settings["when_client_dies"] == STOP else []
+
+    def _on_client_lost(self, key: Hashable) -> None:
+        message = "its client has left the graph (when_client_dies: stop)"
+        self._queue_thread.post(lambda queue: queue.end(key, Reason.CLIENT_LOST, message))
 
     def _on_playhead(self, message: TimeReference, info: Mapping[str, Any]) -> None:
         self._player_participant = participant_of(info)
@@ -391,7 +402,10 @@ class SpeakServer(Node):
         report.values.update(self._texts.named.counts | self._statistics.values())
         report.errors += list(self._faults.values())
         self._voices.assess(report)
-        self._log_warnings([*self._voices.supervisor.warnings, *self._statistics.warnings])
+        rivals = describe_rivals(self, SAY.name)
+        report.warnings += rivals
+        warnings = self._voices.supervisor.warnings
+        self._log_warnings([*warnings, *self._statistics.warnings, *rivals])
         self._statistics.assess(report, self._settings.values)
         if self._player_clock is not None:
             report.values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6

@@ -332,3 +332,51 @@ def test_a_fast_writer_loses_no_word(quiet_robot: Observer) -> None:
 def test_a_muted_robot_is_not_heard(quiet_robot: Observer, client: SpeakClient) -> None:
     assert quiet_robot.call(SetBool, "/audio_player/mute", data=True).message == "muted"
     assert client.say("One.").result.reason == RESULT.UNHEARD
+
+
+# Clients and servers that come and go
+
+CLIENT = """
+import sys, time, rclpy
+from rclpy.action import ActionClient
+from k2so_tts_msgs.action import Speak
+rclpy.init()
+node = rclpy.create_node("leaving")
+client = ActionClient(node, Speak, "speak")
+client.wait_for_server()
+sent = client.send_goal_async(Speak.Goal(text=sys.argv[1]))
+rclpy.spin_until_future_complete(node, sent)
+print("accepted", flush=True)
+sys.stdin.read()
+rclpy.shutdown()
+"""
+
+
+@pytest.mark.parametrize("what", ["stop", "finish"])
+def test_the_goal_of_a_client_that_leaves(observer: Observer, what: str) -> None:
+    with (
+        running("speak_server", when_client_dies=what),
+        running("audio_player", device="null"),
+    ):
+        observer.wait_for_nodes()
+        command = [sys.executable, "-c", CLIENT, LONG if what == "stop" else "One, two, three."]
+        leaving = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert leaving.stdout is not None
+        assert leaving.stdout.readline() == "accepted\n"
+        observer.wait(lambda: observer.speaking[-1][1])
+        leaving.communicate(timeout=TIMEOUT)
+        ended = "goals_aborted" if what == "stop" else "goals_succeeded"
+        observer.wait(lambda: observer.status("/speak_server").get(ended) == "1")
+        told = any("its client has left" in entry.msg for entry in observer.log)
+        assert told == (what == "stop")
+
+
+def test_two_servers_of_one_action_say_so(quiet_robot: Observer) -> None:
+    with running("speak_server"):
+        quiet_robot.wait(
+            lambda: "offers the action say" in quiet_robot.status("/speak_server")["message"]
+        )
+    quiet_robot.wait(lambda: quiet_robot.status("/speak_server")["message"] == "ready")
+    assert quiet_robot.say("One.").status == SUCCEEDED

@@ -96,7 +96,7 @@ def test_what_is_urgent_silences_the_rest_within_150_ms(
     for _ in range(TRIES):
         with quick_sound_server.record() as recording:
             long = client.accepted(LONG)
-            quick_robot.wait(lambda goal=long: len(goal.words) > 2)
+            quick_robot.wait(long.words_told(3))
             urgent = client.accepted(URGENT, policy=Speak.Goal.INTERRUPT)
             client.wait_for_end(long, urgent)
             heard = heard_of(recording, quick_robot, rate)

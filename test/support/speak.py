@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,10 @@ class SpeakGoal:
     @property
     def ended(self) -> bool:
         return self.status is not None or self.accepted is False
+
+    def words_told(self, count: int) -> Callable[[], bool]:
+        """Whether so many words were told of, for `Observer.wait`."""
+        return lambda: len(self.words) >= count
 
 
 class SpeakClient:

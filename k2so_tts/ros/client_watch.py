@@ -1,0 +1,75 @@
+# Copyright 2026 The k2so_tts authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Notices clients that have left the graph while their goals are spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import NamedTuple
+
+from rclpy.node import Node
+
+from k2so_tts.ros.graph import participants_of
+
+_CHECK_SECONDS = 0.5
+
+
+class WatchedGoal(NamedTuple):
+    """A goal that has not ended, and the name of its action."""
+
+    key: Hashable
+    action: str
+
+
+class ClientWatch:
+    """Reports goals whose clients are gone.
+
+    rclpy does not say which client has sent a goal. It is one of those that subscribe to the
+    feedback of the action when the goal is seen first: once all of these have left, so has it.
+
+    Args:
+        node: the node that offers the actions.
+        goals: gives the goals that are to be watched; none: nothing is looked up.
+        on_lost: called with the key of a goal, once or more often, until it has ended.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        goals: Callable[[], Iterable[WatchedGoal]],
+        on_lost: Callable[[Hashable], None],
+    ) -> None:
+        self._node = node
+        self._goals = goals
+        self._on_lost = on_lost
+        self._candidates: dict[Hashable, frozenset[bytes]] = {}
+        node.create_timer(_CHECK_SECONDS, self.check)
+
+    def check(self) -> None:
+        """Look at the graph: now and then, and when a goal was accepted."""
+        goals = list(self._goals())
+        present = {action: self._clients_of(action) for action in {goal.action for goal in goals}}
+        self._candidates = {
+            goal.key: self._candidates.get(goal.key) or present[goal.action] for goal in goals
+        }
+        for goal in goals:
+            candidates = self._candidates[goal.key]
+            if candidates and not candidates & present[goal.action]:
+                self._on_lost(goal.key)
+
+    def _clients_of(self, action: str) -> frozenset[bytes]:
+        feedback = f"{action}/_action/feedback"
+        return participants_of(self._node.get_subscriptions_info_by_topic(feedback))

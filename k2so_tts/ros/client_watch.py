@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ from rclpy.node import Node
 from k2so_tts.ros.graph import participants_of
 
 _CHECK_SECONDS = 0.5
+_DISCOVERY_SECONDS = 5.0
+"""A client of which nothing is found for so long has left before it was discovered."""
 
 
 class WatchedGoal(NamedTuple):
@@ -56,6 +59,7 @@ class ClientWatch:
         self._goals = goals
         self._on_lost = on_lost
         self._candidates: dict[Hashable, frozenset[bytes]] = {}
+        self._first_seen: dict[Hashable, float] = {}
         node.create_timer(_CHECK_SECONDS, self.check)
 
     def check(self) -> None:
@@ -65,9 +69,12 @@ class ClientWatch:
         self._candidates = {
             goal.key: self._candidates.get(goal.key) or present[goal.action] for goal in goals
         }
+        now = time.monotonic()
+        self._first_seen = {goal.key: self._first_seen.get(goal.key, now) for goal in goals}
         for goal in goals:
             candidates = self._candidates[goal.key]
-            if candidates and not candidates & present[goal.action]:
+            is_overdue = now - self._first_seen[goal.key] > _DISCOVERY_SECONDS
+            if not candidates & present[goal.action] and (candidates or is_overdue):
                 self._on_lost(goal.key)
 
     def _clients_of(self, action: str) -> frozenset[bytes]:

@@ -34,7 +34,7 @@ from k2so_tts.ros.admission import GoalRefused
 from k2so_tts.ros.client_watch import WatchedGoal
 from k2so_tts.ros.endings import Ending, Outcome, Reason
 from k2so_tts.ros.executors import ExecutorQueue
-from k2so_tts.ros.messages import AudioStamped, request_qos
+from k2so_tts.ros.messages import AudioStamped, request_qos, words_qos
 from k2so_tts.synthesis.word_timeline import TimedWord
 
 _RESULT_SECONDS = 600
@@ -106,6 +106,7 @@ class GoalServer(Generic[_Admission]):
             goal_service_qos_profile=request_qos(),
             cancel_service_qos_profile=request_qos(),
             result_service_qos_profile=request_qos(),
+            feedback_pub_qos_profile=words_qos(),
             result_timeout=_RESULT_SECONDS,
         )
 

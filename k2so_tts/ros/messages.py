@@ -191,7 +191,9 @@ def pieces_qos() -> QoSProfile:
 
 
 def words_qos() -> QoSProfile:
-    """For `words`: reliable, and deep enough for the words that are sent ahead at once."""
+    """For `words` and feedback: reliable, and deep enough for the words that are sent ahead at
+    once, and for those of a client that stands still for some seconds.
+    """
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
     )

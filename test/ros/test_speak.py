@@ -114,7 +114,7 @@ def test_a_cancelled_stream_drops_what_comes_later_and_the_next_one_does_not(
 ) -> None:
     first = client.accepted(stream="a")
     client.write("a", ["One, two, three, ", "four, "])
-    quiet_robot.wait(lambda: len(first.words) > 1)
+    quiet_robot.wait(first.words_told(3))
     client.cancel(first)
     client.wait_for_end(first)
     assert (first.status, first.result.reason) == (CANCELED, RESULT.CANCELED)
@@ -236,6 +236,22 @@ def test_what_is_urgent_is_heard_first_and_the_rest_goes_on(
     told = [at for at, _ in urgent.words]
     assert not any(told[0] < at < told[-1] for at, _ in long.words)
     assert waiting.words[0][0] > long.words[-1][0]
+
+
+def test_what_waits_interrupted_is_cancelled_in_silence(
+    quiet_robot: Observer, client: SpeakClient
+) -> None:
+    long = client.accepted(LONG)
+    quiet_robot.wait(long.words_told(3))
+    text = "Obstacle! Stop! Step aside, and let nobody pass."
+    urgent = client.accepted(text, policy=Speak.Goal.INTERRUPT)
+    quiet_robot.wait(urgent.words_told(2))
+    client.cancel(long)
+    client.wait_for_end(long, urgent)
+    assert (long.status, urgent.status) == (CANCELED, SUCCEEDED)
+    assert LONG.startswith(long.result.heard)
+    assert long.result.heard
+    assert urgent.result.heard == text
 
 
 def test_a_full_queue_never_refuses_what_is_urgent(

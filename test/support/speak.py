@@ -27,7 +27,7 @@ from k2so_tts_msgs.msg import TextPiece
 from rclpy.action.client import ActionClient
 
 from k2so_tts.ros.client import ask
-from k2so_tts.ros.messages import pieces_qos, request_qos
+from k2so_tts.ros.messages import pieces_qos, request_qos, words_qos
 from support.ros import TIMEOUT, Observer
 
 
@@ -64,6 +64,7 @@ class SpeakClient:
             goal_service_qos_profile=request_qos(),
             result_service_qos_profile=request_qos(),
             cancel_service_qos_profile=request_qos(),
+            feedback_sub_qos_profile=words_qos(),
         )
         self._pieces = observer.node.create_publisher(TextPiece, "text_pieces", pieces_qos())
         self._sent: dict[str, int] = {}

@@ -486,31 +486,50 @@ def test_a_stream_that_nobody_hears_fails(domain: int) -> None:
 PORT = re.compile(r'BT::(?:Input|Output)Port<\w[\w:]*>\("(\w+)"')
 
 
-def declared_ports() -> set[str]:
-    """What `Say` declares in C++, and what its base class adds."""
-    return {*PORT.findall((CPP / "say.hpp").read_text(encoding="utf-8")), "action_name"}
+def declared_ports(node: str) -> set[str]:
+    """What a tree node declares in C++, and what its base class adds."""
+    header = CPP / f"{node.lower()}.hpp"
+    return {*PORT.findall(header.read_text(encoding="utf-8")), "action_name"}
 
 
-def test_the_trees_use_the_ports_that_are_declared() -> None:
+@pytest.mark.parametrize("node", ["Say", "Speak"])
+def test_the_trees_use_the_ports_that_are_declared(node: str) -> None:
     root = ET.parse(CPP / "trees" / "greet.xml").getroot()  # noqa: S314 - it is ours
     trees = {tree.get("ID"): tree for tree in root.findall("BehaviorTree")}
     assert root.get("BTCPP_format") == "4"
     assert root.get("main_tree_to_execute") in trees
-    used = [set(node.attrib) - {"name"} for tree in trees.values() for node in tree.iter("Say")]
+    used = [set(found.attrib) - {"name"} for tree in trees.values() for found in tree.iter(node)]
     assert used
     for ports in used:
         assert "text" in ports
-        assert ports <= declared_ports()
-    model = root.find("TreeNodesModel/Action[@ID='Say']")
+        assert ports <= declared_ports(node)
+    model = root.find(f"TreeNodesModel/Action[@ID='{node}']")
     assert model is not None
-    assert {port.get("name") for port in model} == declared_ports()
+    assert {port.get("name") for port in model} == declared_ports(node)
 
 
-def test_the_goal_is_set_from_all_its_ports() -> None:
-    code = (CPP / "say.hpp").read_text(encoding="utf-8")
-    for name in TTS.Goal.get_fields_and_field_types():
-        assert f'getInput("{name}", goal.{name})' in code
-        assert name in declared_ports()
+def test_the_warnings_interrupt_by_priority() -> None:
+    root = ET.parse(CPP / "trees" / "greet.xml").getroot()  # noqa: S314 - it is ours
+    warnings = [(found.get("policy"), found.get("priority")) for found in root.iter("Speak")]
+    assert warnings == [("interrupt", "1"), ("interrupt", "2")]
+
+
+@pytest.mark.parametrize(
+    ("node", "action", "left_out"), [("Say", TTS, set()), ("Speak", Speak, {"stream"})]
+)
+def test_the_goal_is_set_from_all_its_ports(node: str, action: Any, left_out: set[str]) -> None:
+    code = (CPP / f"{node.lower()}.hpp").read_text(encoding="utf-8")
+    for name in set(action.Goal.get_fields_and_field_types()) - left_out:
+        read = (f'getInput("{name}", goal.{name})', f"get{name.capitalize()}(goal.{name})")
+        assert any(call in code for call in read)
+        assert name in declared_ports(node)
+
+
+@pytest.mark.parametrize("policy", ["DEFAULT", "QUEUE", "REPLACE", "REJECT", "INTERRUPT"])
+def test_each_policy_has_a_name(policy: str) -> None:
+    assert hasattr(Speak.Goal, policy)
+    code = (CPP / "speak.hpp").read_text(encoding="utf-8")
+    assert f'{{"{policy.lower()}", Goal::{policy}}}' in code
 
 
 @pytest.mark.timeout(600)

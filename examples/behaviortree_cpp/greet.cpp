@@ -13,12 +13,15 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
-// Ticks trees/greet.xml until Ctrl-C. The topic `danger` (std_msgs/Bool) sets the blackboard entry `danger`.
+// Ticks trees/greet.xml until Ctrl-C. The topics `danger` and `battery_low` (std_msgs/Bool) set the blackboard
+// entries of these names.
 
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include <ament_index_cpp/get_package_share_directory.hpp>
 #include <behaviortree_cpp/bt_factory.h>
@@ -26,6 +29,7 @@
 #include <std_msgs/msg/bool.hpp>
 
 #include "say.hpp"
+#include "speak.hpp"
 
 using namespace std::chrono_literals;
 
@@ -44,17 +48,23 @@ int main(int argc, char ** argv)
   auto node = std::make_shared<rclcpp::Node>("greeter");
   BT::RosNodeParams params;
   params.nh = node;
-  params.default_port_value = "say";
 
   BT::BehaviorTreeFactory factory;
+  params.default_port_value = "say";
   factory.registerNodeType<Say>("Say", params);
+  params.default_port_value = "speak";
+  factory.registerNodeType<Speak>("Speak", params);
 
   auto blackboard = BT::Blackboard::create();
-  blackboard->set("danger", false);
-  auto subscription = node->create_subscription<std_msgs::msg::Bool>(
-    "danger", 10, [blackboard](const std_msgs::msg::Bool & message) {
-      blackboard->set("danger", message.data);
-    });
+  std::vector<rclcpp::SubscriptionBase::SharedPtr> subscriptions;
+  for (const std::string topic : {"danger", "battery_low"}) {
+    blackboard->set(topic, false);
+    subscriptions.push_back(
+      node->create_subscription<std_msgs::msg::Bool>(
+        topic, 10, [blackboard, topic](const std_msgs::msg::Bool & message) {
+          blackboard->set(topic, message.data);
+        }));
+  }
 
   const auto share = ament_index_cpp::get_package_share_directory("k2so_tts_greet");
   auto tree = factory.createTreeFromFile(share + "/trees/greet.xml", blackboard);

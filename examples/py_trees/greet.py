@@ -13,10 +13,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""A small behaviour tree that greets, and interrupts the greeting when there is danger.
+"""A small behaviour tree that greets, and interrupts the greeting for what is more urgent.
 
-Run `speak_server` and `audio_player`, then `python examples/py_trees/greet.py`. Raise the alarm:
+Run `speak_server` and `audio_player`, then `python examples/py_trees/greet.py`. A low battery is
+heard in between, and the greeting goes on after it. Danger breaks it off, and is heard before all:
 
+    ros2 topic pub --once battery_low std_msgs/msg/Bool 'data: true'
     ros2 topic pub --once danger std_msgs/msg/Bool 'data: true'
 """
 
@@ -32,44 +34,50 @@ from typing import Any
 
 import rclpy
 from py_trees.behaviour import Behaviour
-from py_trees.common import Status
-from py_trees.composites import Selector, Sequence
+from py_trees.common import ParallelPolicy, Status
+from py_trees.composites import Parallel, Selector, Sequence
+from py_trees.decorators import FailureIsRunning
 from py_trees.timers import Timer
 from py_trees.trees import BehaviourTree
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from say import Say
+from speak import INTERRUPT, Speak
+from speech_action import SpeechAction
 from std_msgs.msg import Bool
 
 GREETING = (
     "Hello, and welcome aboard. I am your guide for today. "
     "Should anything dangerous happen, I will stop talking about the weather at once."
 )
+BATTERY_LOW = "My battery is low. I have to go back to my charging station soon."
 TICK_SECONDS = 0.05
 PAUSE_SECONDS = 3.0
 SILENCE_SECONDS = 1.0
+BATTERY_PRIORITY, DANGER_PRIORITY = 1, 2  # that of the greeting is 0, as always with `say`
 
 
 class Alarm(Behaviour):
-    """Succeeds once each time that the topic `danger` (std_msgs/Bool) becomes true."""
+    """Succeeds once each time that its topic (std_msgs/Bool) becomes true."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, topic: str) -> None:
         super().__init__(name)
-        self._danger = False
+        self._topic = topic
+        self._is_on = False
         self._raised = False
 
     def setup(self, **kwargs: Any) -> None:
-        """Subscribe to `danger` with the rclpy node `node`."""
-        kwargs["node"].create_subscription(Bool, "danger", self._on_danger, 10)
+        """Subscribe to the topic with the rclpy node `node`."""
+        kwargs["node"].create_subscription(Bool, self._topic, self._on_message, 10)
 
     def update(self) -> Status:
         """SUCCESS if the alarm was raised since the last tick, else FAILURE."""
         raised, self._raised = self._raised, False
         return Status.SUCCESS if raised else Status.FAILURE
 
-    def _on_danger(self, message: Bool) -> None:
-        self._raised |= message.data and not self._danger
-        self._danger = message.data
+    def _on_message(self, message: Bool) -> None:
+        self._raised |= message.data and not self._is_on
+        self._is_on = message.data
 
 
 class Greeter:
@@ -79,10 +87,13 @@ class Greeter:
         self._node = rclpy.create_node("greeter")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
-        self._greeting, self._warning = Say("Greeting", text), Say("Warning", "Danger!")
-        self._tree = BehaviourTree(make_root(self._greeting, self._warning))
+        self._greeting = Say("Greeting", text)
+        battery = Speak("Battery", BATTERY_LOW, policy=INTERRUPT, priority=BATTERY_PRIORITY)
+        warning = Speak("Warning", "Danger!", policy=INTERRUPT, priority=DANGER_PRIORITY)
+        self._speech = (self._greeting, battery, warning)
+        self._tree = BehaviourTree(make_root(*self._speech))
         self._tree.setup(node=self._node)
-        self._told: dict[Say, str] = {}
+        self._told: dict[SpeechAction, str] = {}
 
     @property
     def status(self) -> Status:
@@ -100,16 +111,16 @@ class Greeter:
         """Cancel what is being said, wait until it is silent, and leave ROS."""
         self._tree.root.stop(Status.INVALID)
         deadline = time.monotonic() + SILENCE_SECONDS
-        while (self._greeting.busy or self._warning.busy) and time.monotonic() < deadline:
+        while any(speech.busy for speech in self._speech) and time.monotonic() < deadline:
             self._executor.spin_once(TICK_SECONDS)
-        tell((self._greeting, self._warning), self._told)
+        tell(self._speech, self._told)
         self._tree.shutdown()
         self._executor.shutdown()
         self._node.destroy_node()
 
     def _tick(self) -> None:
         self._tree.tick()
-        tell((self._greeting, self._warning), self._told)
+        tell(self._speech, self._told)
 
 
 def main() -> int:
@@ -138,20 +149,28 @@ def main() -> int:
     return 0 if succeeded or not arguments.once else 1
 
 
-def make_root(greeting: Say, warning: Say) -> Behaviour:
-    """A tree that warns when the alarm is raised and otherwise greets, again and again."""
-    danger = Sequence("Danger", memory=True, children=[Alarm("Alarm"), warning])
+def make_root(greeting: SpeechAction, battery: SpeechAction, warning: SpeechAction) -> Behaviour:
+    """A tree that greets, again and again.
+
+    The battery is beside the greeting, which runs on while the server interrupts its speech. Danger
+    is a branch of higher priority: the selector stops the greeting.
+    """
     pause = Timer("Pause", PAUSE_SECONDS)
     greet = Sequence("Greet", memory=True, children=[greeting, pause])
-    return Selector("Robot", memory=False, children=[danger, greet])
+    danger = Sequence("Danger", memory=True, children=[Alarm("Is danger", "danger"), warning])
+    talk = Selector("Talk", memory=False, children=[danger, greet])
+    low = Sequence("Low", memory=True, children=[Alarm("Is low", "battery_low"), battery])
+    watch = FailureIsRunning("Watch", low)
+    policy = ParallelPolicy.SuccessOnAll(synchronise=False)
+    return Parallel("Robot", policy, children=[watch, talk])
 
 
-def tell(behaviours: tuple[Say, ...], told: dict[Say, str]) -> None:
+def tell(behaviours: tuple[SpeechAction, ...], told: dict[SpeechAction, str]) -> None:
     """Print the feedback messages that have changed; `told` has those printed last."""
-    for say in behaviours:
-        if say.feedback_message != told.get(say, ""):
-            told[say] = say.feedback_message
-            print(f"{say.name}: {say.feedback_message}", flush=True)
+    for speech in behaviours:
+        if speech.feedback_message != told.get(speech, ""):
+            told[speech] = speech.feedback_message
+            print(f"{speech.name}: {speech.feedback_message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import os
 import re
 import signal
@@ -28,7 +28,7 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from action_msgs.msg import GoalStatus, GoalStatusArray
 from ament_index_python import PackageNotFoundError, get_package_prefix
 from audio_common_msgs.action import TTS
 from diagnostic_msgs.msg import DiagnosticArray
+from k2so_tts_msgs.action import Speak
 from py_trees.common import Status
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
 from rclpy.context import Context
@@ -115,10 +116,13 @@ def running(domain: int, *command: str | Path) -> Iterator[Running]:
 
 @dataclass
 class Goal:
-    """What anybody can see of a goal: how it ended, and seconds of it that began to be heard."""
+    """What anybody can see of a goal: how it ended, and what of it began to be heard: seconds of
+    one of `say`, the words of one of `speak`.
+    """
 
     status: int = GoalStatus.STATUS_UNKNOWN
     heard_s: float = 0.0
+    words: list[str] = field(default_factory=list)
 
 
 class Witness:
@@ -140,9 +144,12 @@ class Witness:
         subscribe = self.node.create_subscription
         subscribe(GoalStatusArray, "say/_action/status", self._on_status, remembered)
         subscribe(TTS.Impl.FeedbackMessage, "say/_action/feedback", self._on_feedback, 100)
+        subscribe(GoalStatusArray, "speak/_action/status", self._on_status, remembered)
+        subscribe(Speak.Impl.FeedbackMessage, "speak/_action/feedback", self._on_word, 100)
         subscribe(Bool, "is_speaking", self._on_speaking, remembered)
         subscribe(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
-        self.danger = self.node.create_publisher(Bool, "danger", 10)
+        self._danger = self.node.create_publisher(Bool, "danger", 10)
+        self._battery_low = self.node.create_publisher(Bool, "battery_low", 10)
 
     def close(self) -> None:
         self._executor.shutdown()
@@ -156,6 +163,16 @@ class Witness:
             assert time.monotonic() < deadline, "it did not happen"
             self._executor.spin_once(0.02)
         return value
+
+    def raise_alarm(self) -> None:
+        """Tell the tree that there is danger."""
+        self.wait(self._danger.get_subscription_count)
+        self._danger.publish(Bool(data=True))
+
+    def drain_battery(self) -> None:
+        """Tell the tree that the battery is low."""
+        self.wait(self._battery_low.get_subscription_count)
+        self._battery_low.publish(Bool(data=True))
 
     def statuses(self) -> list[int]:
         return [goal.status for goal in self.goals.values()]
@@ -174,6 +191,9 @@ class Witness:
     def _on_feedback(self, message: Any) -> None:
         info = message.feedback.audio.audio.info
         self._goal(message.goal_id).heard_s += info.chunk / info.rate
+
+    def _on_word(self, message: Any) -> None:
+        self._goal(message.goal_id).words.append(message.feedback.word)
 
     def _on_speaking(self, message: Bool) -> None:
         self.is_speaking = message.data
@@ -211,6 +231,9 @@ def robot(domain: int, witness: Witness) -> Iterator[Witness]:
 
 # The tree of py_trees
 
+UNHEARD = "(UNHEARD: the player had no sound device)"
+"""How `speak` ends where no player has a device."""
+
 
 def heard(tree: Running, name: str) -> list[str]:
     """What a behaviour of the tree said was heard in full."""
@@ -232,8 +255,7 @@ def test_danger_breaks_the_greeting_off(robot: Witness, domain: int) -> None:
     text = "Hello, and welcome aboard. I am your guide, and I talk about the weather today."
     with running(domain, sys.executable, GREET, "--once", text) as tree:
         robot.wait(lambda: any(goal.heard_s for goal in robot.goals.values()))
-        robot.wait(robot.danger.get_subscription_count)
-        robot.danger.publish(Bool(data=True))
+        robot.raise_alarm()
         robot.wait(lambda: tree.process.poll() is not None)
     assert tree.wait() == 0
 
@@ -243,14 +265,41 @@ def test_danger_breaks_the_greeting_off(robot: Witness, domain: int) -> None:
     assert cut.status == GoalStatus.STATUS_CANCELED
     assert warning.status == greeting.status == GoalStatus.STATUS_SUCCEEDED
     assert 0.0 < cut.heard_s < greeting.heard_s
-    assert warning.heard_s > 0.3
+    assert warning.words == ["Danger"]
 
     (cut_off,) = [line for line in tree.lines if line.startswith("Greeting: cut off after ")]
     words = cut_off.removeprefix("Greeting: cut off after ").strip("'")
     assert text.startswith(words)
     assert len(words) < len(text)
-    assert heard(tree, "Warning") == ["Warning: heard 'Danger!'"]
+    assert heard(tree, "Warning") == [f"Warning: heard 'Danger!' {UNHEARD}"]
     assert heard(tree, "Greeting") == [f"Greeting: heard '{text}'"]
+
+
+def test_a_low_battery_is_heard_in_the_middle_of_the_greeting(robot: Witness, domain: int) -> None:
+    text = "Hello, and welcome aboard. I am your guide, and I talk about the weather today."
+    with running(domain, sys.executable, GREET, "--once", text) as tree:
+        robot.wait(lambda: any(goal.heard_s for goal in robot.goals.values()))
+        robot.drain_battery()
+        robot.wait(lambda: tree.process.poll() is not None)
+    assert tree.wait() == 0
+    (battery,) = heard(tree, "Battery")
+    assert battery.startswith("Battery: heard 'My battery is low.")
+    assert battery.endswith(UNHEARD)
+    assert heard(tree, "Greeting") == [f"Greeting: heard '{text}'"]
+    assert tree.lines.index(battery) < tree.lines.index(f"Greeting: heard '{text}'")
+    assert robot.statuses() == 2 * [GoalStatus.STATUS_SUCCEEDED]
+
+
+def test_danger_is_heard_before_the_end_of_a_warning(robot: Witness, domain: int) -> None:
+    with running(domain, sys.executable, GREET, "--once", "Hello, and welcome aboard.") as tree:
+        robot.wait(lambda: any(goal.heard_s for goal in robot.goals.values()))
+        robot.drain_battery()
+        robot.wait(lambda: "Battery: saying " in tree.output)
+        robot.raise_alarm()
+        robot.wait(lambda: tree.process.poll() is not None)
+    assert tree.wait() == 0
+    names = [line.partition(":")[0] for line in tree.lines if ": heard " in line]
+    assert names == ["Warning", "Battery", "Greeting"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -266,8 +315,40 @@ def test_the_tree_falls_silent_when_it_is_ended(
     assert robot.statuses() == [GoalStatus.STATUS_CANCELED]
 
 
+def test_a_behaviour_tells_why_it_was_not_heard(robot: Witness) -> None:
+    speak = load("speak")
+    text = "This is going to take a while, and somebody else will not wait for its end."
+    talk = speak.Speak("Talk", text, priority=3)
+    late = speak.Speak("Late", "Later.", policy=speak.REJECT, priority=3)
+    urgent = speak.Speak("Urgent", "Now!", policy=speak.REPLACE, priority=3)
+    for behaviour in (talk, late, urgent):
+        behaviour.setup(node=robot.node)
+
+    def ticked(*behaviours: Any) -> bool:
+        for behaviour in behaviours:
+            if behaviour.status not in (Status.SUCCESS, Status.FAILURE):
+                behaviour.tick_once()
+        return all(each.status in (Status.SUCCESS, Status.FAILURE) for each in behaviours)
+
+    robot.wait(lambda: ticked(talk) or talk.feedback_message == "saying 'going'")
+    robot.wait(lambda: ticked(late))
+    assert late.feedback_message == "refused; speak_server's log says why"
+    robot.wait(lambda: ticked(talk, urgent))
+    for behaviour in (talk, late, urgent):
+        behaviour.shutdown()
+    assert [talk.status, late.status, urgent.status] == [
+        Status.FAILURE,
+        Status.FAILURE,
+        Status.SUCCESS,
+    ]
+    cut_off = re.fullmatch(r"cut off after '(.+)' \(REPLACED: .+\)", talk.feedback_message)
+    assert cut_off
+    assert text.startswith(cut_off[1])
+    assert urgent.feedback_message == f"heard 'Now!' {UNHEARD}"
+
+
 def test_a_server_that_is_not_there_is_not_waited_for_long(witness: Witness) -> None:
-    say = load(EXAMPLES / "py_trees" / "say.py").Say("Say", "Hello", server_timeout=0.3)
+    say = load("say").Say("Say", "Hello", server_timeout=0.3)
     say.setup(node=witness.node)
 
     def failed() -> bool:
@@ -326,7 +407,7 @@ class SlowServer:
 
 
 def test_a_goal_not_accepted_yet_is_cancelled_too(witness: Witness, domain: int) -> None:
-    say = load(EXAMPLES / "py_trees" / "say.py").Say("Say", "Hello")
+    say = load("say").Say("Say", "Hello")
     say.setup(node=witness.node)
     with contextlib.closing(SlowServer(domain)) as server:
 
@@ -346,7 +427,7 @@ def test_a_goal_not_accepted_yet_is_cancelled_too(witness: Witness, domain: int)
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(witness: Witness, domain: int) -> None:
-    say = load(EXAMPLES / "py_trees" / "say.py").Say("Say", "Hello", server_timeout=0.5)
+    say = load("say").Say("Say", "Hello", server_timeout=0.5)
     say.setup(node=witness.node)
     with contextlib.closing(SlowServer(domain)) as server:
         witness.wait(say._client.server_is_ready)
@@ -366,13 +447,11 @@ def test_a_server_that_does_not_answer_is_not_waited_for(witness: Witness, domai
     assert server.ended == [True]
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load(name: str) -> ModuleType:
+    """A module among the behaviours, imported as `greet.py` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(GREET.parent)
+        return importlib.import_module(name)
 
 
 # The streamed text
@@ -407,31 +486,50 @@ def test_a_stream_that_nobody_hears_fails(domain: int) -> None:
 PORT = re.compile(r'BT::(?:Input|Output)Port<\w[\w:]*>\("(\w+)"')
 
 
-def declared_ports() -> set[str]:
-    """What `Say` declares in C++, and what its base class adds."""
-    return {*PORT.findall((CPP / "say.hpp").read_text(encoding="utf-8")), "action_name"}
+def declared_ports(node: str) -> set[str]:
+    """What a tree node declares in C++, and what its base class adds."""
+    header = CPP / f"{node.lower()}.hpp"
+    return {*PORT.findall(header.read_text(encoding="utf-8")), "action_name"}
 
 
-def test_the_trees_use_the_ports_that_are_declared() -> None:
+@pytest.mark.parametrize("node", ["Say", "Speak"])
+def test_the_trees_use_the_ports_that_are_declared(node: str) -> None:
     root = ET.parse(CPP / "trees" / "greet.xml").getroot()  # noqa: S314 - it is ours
     trees = {tree.get("ID"): tree for tree in root.findall("BehaviorTree")}
     assert root.get("BTCPP_format") == "4"
     assert root.get("main_tree_to_execute") in trees
-    used = [set(node.attrib) - {"name"} for tree in trees.values() for node in tree.iter("Say")]
+    used = [set(found.attrib) - {"name"} for tree in trees.values() for found in tree.iter(node)]
     assert used
     for ports in used:
         assert "text" in ports
-        assert ports <= declared_ports()
-    model = root.find("TreeNodesModel/Action[@ID='Say']")
+        assert ports <= declared_ports(node)
+    model = root.find(f"TreeNodesModel/Action[@ID='{node}']")
     assert model is not None
-    assert {port.get("name") for port in model} == declared_ports()
+    assert {port.get("name") for port in model} == declared_ports(node)
 
 
-def test_the_goal_is_set_from_all_its_ports() -> None:
-    code = (CPP / "say.hpp").read_text(encoding="utf-8")
-    for name in TTS.Goal.get_fields_and_field_types():
-        assert f'getInput("{name}", goal.{name})' in code
-        assert name in declared_ports()
+def test_the_warnings_interrupt_by_priority() -> None:
+    root = ET.parse(CPP / "trees" / "greet.xml").getroot()  # noqa: S314 - it is ours
+    warnings = [(found.get("policy"), found.get("priority")) for found in root.iter("Speak")]
+    assert warnings == [("interrupt", "1"), ("interrupt", "2")]
+
+
+@pytest.mark.parametrize(
+    ("node", "action", "left_out"), [("Say", TTS, set()), ("Speak", Speak, {"stream"})]
+)
+def test_the_goal_is_set_from_all_its_ports(node: str, action: Any, left_out: set[str]) -> None:
+    code = (CPP / f"{node.lower()}.hpp").read_text(encoding="utf-8")
+    for name in set(action.Goal.get_fields_and_field_types()) - left_out:
+        read = (f'getInput("{name}", goal.{name})', f"get{name.capitalize()}(goal.{name})")
+        assert any(call in code for call in read)
+        assert name in declared_ports(node)
+
+
+@pytest.mark.parametrize("policy", ["DEFAULT", "QUEUE", "REPLACE", "REJECT", "INTERRUPT"])
+def test_each_policy_has_a_name(policy: str) -> None:
+    assert hasattr(Speak.Goal, policy)
+    code = (CPP / "speak.hpp").read_text(encoding="utf-8")
+    assert f'{{"{policy.lower()}", Goal::{policy}}}' in code
 
 
 @pytest.mark.timeout(600)

@@ -24,8 +24,7 @@ from typing import Any
 from action_msgs.msg import GoalStatus
 from rclpy.action.client import ActionClient
 from rclpy.callback_groups import CallbackGroup
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined] # where Humble has it
 from rclpy.node import Node
 
 from k2so_tts.ros.errors import ResultLost, ServerUnavailable

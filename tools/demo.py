@@ -39,7 +39,8 @@ from k2so_tts.cli.progress import speaking_progress
 from k2so_tts.engines import AUTO
 from k2so_tts.playback.devices import DeviceError, output_devices
 from k2so_tts.processes import exit_on_signals, signals_deferred
-from k2so_tts.ros.client import Measured, SpeechRefused
+from k2so_tts.ros.client import Measured
+from k2so_tts.ros.errors import SpeechError
 
 DEFAULT_TEXT = "I am K-2SO. I speak while I am still thinking about the end of the sentence."
 WAV = Path("demo.wav")
@@ -69,7 +70,7 @@ def main() -> int:
             with speaking_progress(text, 1.0) as on_heard:
                 streamed = client.say(text, on_heard=on_heard)
             whole = speak_whole(client, text) if streamed.heard else None
-    except (MeasureError, SpeechRefused) as error:
+    except (MeasureError, SpeechError) as error:
         console.print(str(error), markup=False)
         return 1
     report(streamed, whole)

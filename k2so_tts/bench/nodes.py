@@ -37,8 +37,9 @@ from k2so_tts.bench.node_processes import Robot, running
 from k2so_tts.bench.texts import LONG, MINUTE, PARAGRAPH, SHORT, WARM_UP
 from k2so_tts.bench.utterance import MeasuredUtterance, MeasureError
 from k2so_tts.playback import PlayerSettings
-from k2so_tts.ros.client import Measured, SpeechClient, SpeechRefused
+from k2so_tts.ros.client import Measured, SpeechClient
 from k2so_tts.ros.diagnostics import values_by_node
+from k2so_tts.ros.errors import SpeechError
 from k2so_tts.synthesis.engine_supervisor import EngineSpec
 
 _START_SECONDS = 30.0
@@ -56,13 +57,13 @@ class BenchClient(SpeechClient):
     """A client that also reads the nodes' diagnostics and sets the server's parameters.
 
     Raises:
-        MeasureError: ROS rejects the node (see `SpeechRefused`).
+        MeasureError: ROS rejects the node (see `SpeechError`).
     """
 
     def __init__(self, namespace: str) -> None:
         try:
             super().__init__(namespace)
-        except SpeechRefused as error:
+        except SpeechError as error:
             raise MeasureError(str(error)) from error
         self._namespace = namespace
         self._diagnostics: dict[str, dict[str, str]] = {}
@@ -140,7 +141,7 @@ class BenchClient(SpeechClient):
                 cancel_after=_CUT_SECONDS if cut else math.inf,
                 timeout=_GOAL_SECONDS if streaming else _WHOLE_SECONDS,
             )
-        except (SpeechRefused, TimeoutError) as error:
+        except (SpeechError, TimeoutError) as error:
             raise MeasureError(str(error)) from error
         if not measured.heard or not measured.chunks:
             raise MeasureError(f"a goal was {measured.status} without being heard: {text[:40]!r}")

@@ -25,17 +25,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import rclpy
 from action_msgs.msg import GoalStatus
 from rclpy.action.client import ActionClient
-from rclpy.context import Context
-from rclpy.executors import Executor, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
+from rclpy.executors import Executor
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.ros.errors import STARTUP_ERRORS, describe_startup_error
-from k2so_tts.ros.executors import keep_spinning
+from k2so_tts.ros.accepted_goal import AcceptedGoal
+from k2so_tts.ros.client_node import ClientNode
+from k2so_tts.ros.errors import SpeechError, SpeechRefused
+from k2so_tts.ros.executors import wait_for
 from k2so_tts.ros.messages import (
     TTS,
     AudioStamped,
@@ -51,13 +50,8 @@ _STATUS = {
 }
 _SEND_SECONDS = 10.0
 _CANCEL_SECONDS = 5.0
-_JOIN_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 _Answer = TypeVar("_Answer")
-
-
-class SpeechRefused(Exception):
-    """There is no server, it rejected the goal, or ROS does not let the client take part."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,7 @@ class Measured:
     """One goal: how it ended, the text that was heard, and times in seconds after it was sent.
 
     Attributes:
-        status: "succeeded", "canceled", "aborted" or "unknown".
+        status: "succeeded", "canceled" or "aborted".
         text: what was heard, as the goal's result says.
         accepted_s: when the goal was accepted.
         result_s: when its result came.
@@ -126,8 +120,8 @@ class _Progress:
 
     on_heard: Callable[[float], None] = lambda _: None
     cancel_after: float = math.inf
-    handle: Any = None
-    """The client's handle of the goal; None until it is accepted."""
+    goal: AcceptedGoal | None = None
+    """None until it is accepted."""
     sent_at: float = 0.0
     """When it was sent (s, monotonic)."""
     sent_ns: int = 0
@@ -154,8 +148,8 @@ class _Progress:
                 self.on_heard(self.heard_s)
             except Exception as error:  # noqa: BLE001 - raised by `say`
                 self.error = error
-        if self.is_to_be_cancelled and self.handle is not None:
-            self.handle.cancel_goal_async()
+        if self.is_to_be_cancelled and self.goal is not None:
+            self.goal.cancel()
 
     def after_sending(self, moment_ns: int) -> float:
         """Seconds from the sending of the goal to `moment_ns` (ROS time)."""
@@ -168,44 +162,23 @@ class SpeechClient:
     Subscribes to `audio` and `playhead`. Action client of `say`.
 
     Raises:
-        SpeechRefused: the namespace is invalid, or ROS's security is on and there is no enclave.
+        SpeechError: the namespace is invalid, or ROS's security is on and there is no enclave.
     """
 
     def __init__(self, namespace: str = "") -> None:
-        self._context = Context()
-        try:
-            rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-            self._node = rclpy.create_node(
-                "speech_client",
-                namespace=namespace,
-                context=self._context,
-                enable_rosout=False,
-                start_parameter_services=False,
-            )
-        except STARTUP_ERRORS as error:
-            self._context.try_shutdown()
-            raise SpeechRefused(describe_startup_error(error)) from error
+        self._own = ClientNode("speech_client", namespace)
+        self._node, self._executor = self._own.node, self._own.executor
         self._client: Any = ActionClient(self._node, TTS, "say")
         self._progress = _Progress()
         self._node.create_subscription(AudioStamped, "audio", self._on_audio, speech_qos())
         self._node.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(
-            target=keep_spinning,
-            args=[self._executor, self._node],
-            name="client",
-            daemon=True,
-        )
-        self._thread.start()
+        self._own.start()
 
     def close(self) -> None:
         """Leave ROS and join the thread."""
-        self._executor.shutdown(_JOIN_SECONDS)
-        self._thread.join(_JOIN_SECONDS)
+        self._own.stop()
         self._client.destroy()
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        self._own.close()
 
     def wait_for_server(self, timeout: float) -> bool:
         """Wait until a server offers `say`. False after `timeout` seconds."""
@@ -246,6 +219,8 @@ class SpeechClient:
 
         Raises:
             SpeechRefused: the server rejected the goal.
+            ServerUnavailable: the server has gone.
+            ResultLost: the server no longer knows how the goal ended.
             TimeoutError: it took longer than `timeout` seconds.
             Exception: what `on_heard` raised; the goal was cancelled.
         """
@@ -259,18 +234,21 @@ class SpeechClient:
         accepted_s = time.monotonic() - progress.sent_at
         if not handle.accepted:
             raise SpeechRefused("the goal was refused; speak_server's log says why")
-        progress.handle = handle
-        if progress.is_to_be_cancelled:  # before the feedback had a handle to cancel
-            ask(self._executor, handle.cancel_goal_async)
+        goal = ask(self._executor, lambda: AcceptedGoal(self._node, self._client, handle))
+        progress.goal = goal
+        if progress.is_to_be_cancelled:  # before the feedback had a goal to cancel
+            ask(self._executor, goal.cancel)
         try:
-            response = self._ask(handle.get_result_async, timeout)
+            response = wait_for(goal.response, timeout)
+        except SpeechError:  # there is nobody who could cancel it
+            raise
         except BaseException:
             self._ask(handle.cancel_goal_async, _CANCEL_SECONDS)
             raise
         if progress.error is not None:
             raise progress.error
         return Measured(
-            _STATUS.get(response.status, "unknown"),
+            _STATUS[response.status],
             response.result.text,
             accepted_s,
             time.monotonic() - progress.sent_at,

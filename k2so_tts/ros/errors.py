@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Errors of ROS at startup, in words."""
+"""Why a text could not be spoken, and errors of ROS at startup, in words."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ import os
 
 from rclpy.exceptions import NameValidationException
 from rclpy.impl.implementation_singleton import rclpy_implementation
+
+
+class SpeechError(Exception):
+    """A text was not spoken, or nobody knows how it ended; says why."""
+
+
+class ServerUnavailable(SpeechError):
+    """No speak_server was found in time, or the one that spoke has gone."""
+
+
+class SpeechRefused(SpeechError):
+    """speak_server did not accept the text; its log says why."""
+
+
+class ResultLost(SpeechError):
+    """speak_server no longer knows how the text ended."""
+
 
 STARTUP_ERRORS = (rclpy_implementation.RCLError, NameValidationException)
 """What rclpy raises when it can't initialise or can't create a node."""

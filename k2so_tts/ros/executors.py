@@ -13,15 +13,24 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Work for an executor's thread: keeping that thread alive, and handing calls over to it."""
+"""Work for an executor's thread: keeping that thread alive, handing calls over to it, and waiting
+for what comes of them.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.executors import Executor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+
+_Outcome = TypeVar("_Outcome")
 
 
 def keep_spinning(executor: Executor, node: Node) -> None:
@@ -44,17 +53,40 @@ def keep_spinning(executor: Executor, node: Node) -> None:
             return
 
 
+def wait_for(future: concurrent.futures.Future[_Outcome], seconds: float) -> _Outcome:
+    """What a future comes to that is set in the executor's thread.
+
+    Raises:
+        Exception: what the future raises.
+        TimeoutError: it took longer than `seconds`.
+    """
+    try:
+        return future.result(seconds)
+    except concurrent.futures.TimeoutError as error:
+        raise timeout_error(seconds) from error
+
+
+def timeout_error(seconds: float) -> TimeoutError:
+    """What is raised after so many seconds in which nothing came."""
+    return TimeoutError(f"no answer from speak_server for {seconds:g} s")
+
+
 class ExecutorQueue:
     """Calls that other threads hand over to the thread that spins a node, made there in order.
 
     rclpy's `Executor.create_task` is no substitute: its order differs between distributions, and
     there is no executor before the node was added to one. The queue has no bound of its own: each
     goal adds as many calls as it has chunks, and two.
+
+    Args:
+        node: the node that is spun.
+        group: the callback group that the calls belong to; None for the node's default.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, group: CallbackGroup | None = None) -> None:
+        self._node = node
         self._calls: deque[Callable[[], None]] = deque()
-        self._ready = node.create_guard_condition(self._run)
+        self._ready = node.create_guard_condition(self._run, group)
 
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` called in the executor's thread. May be called from any thread.
@@ -62,7 +94,12 @@ class ExecutorQueue:
         What it raises reaches whoever spins (see `keep_spinning`); the calls after it are made.
         """
         self._calls.append(call)
-        self._ready.trigger()
+        with contextlib.suppress(rclpy_implementation.InvalidHandle):  # after `close`
+            self._ready.trigger()
+
+    def close(self) -> None:
+        """Make no more calls; those that are handed over from now on are dropped."""
+        self._node.destroy_guard_condition(self._ready)
 
     def _run(self) -> None:
         try:

@@ -24,7 +24,8 @@ from contextlib import closing
 import pytest
 from support.ros import TIMEOUT, Observer, running
 
-from k2so_tts.ros.client import SpeechClient, SpeechRefused
+from k2so_tts.ros.client import SpeechClient
+from k2so_tts.ros.errors import SpeechRefused
 
 LONG = " ".join(f"Number {n} is spoken." for n in range(20))
 

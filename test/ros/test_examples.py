@@ -54,12 +54,11 @@ from k2so_tts.ros.diagnostics import values_by_node
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GREET = EXAMPLES / "py_trees" / "greet.py"
-LLM_STREAM = EXAMPLES / "llm_stream.py"
+CONVERSATION = EXAMPLES / "llm_conversation.py"
 CPP = EXAMPLES / "behaviortree_cpp"
 
 TIMEOUT = 20.0
 STOP_SECONDS = 5.0
-FAST_WORDS = 12.0  # a second: more than anybody speaks, so that speech never waits for words
 
 T = TypeVar("T")
 
@@ -69,11 +68,10 @@ T = TypeVar("T")
 
 @dataclass
 class Running:
-    """A child process, what it has printed, and when it printed its last word."""
+    """A child process, and what it has printed."""
 
     process: subprocess.Popen[bytes]
     output: str = ""
-    printed_at: float = 0.0
 
     @property
     def lines(self) -> list[str]:
@@ -87,8 +85,6 @@ class Running:
         assert self.process.stdout is not None
         while piece := os.read(self.process.stdout.fileno(), 4096).decode():
             self.output += piece
-            if piece.strip():
-                self.printed_at = time.monotonic()
 
 
 @contextlib.contextmanager
@@ -130,7 +126,6 @@ class Witness:
 
     def __init__(self, domain: int) -> None:
         self.goals: dict[bytes, Goal] = {}
-        self.speaking_at: list[float] = []
         self.is_speaking: bool | None = None
         self.diagnostics: dict[str, dict[str, str]] = {}
         self._context = Context()
@@ -197,8 +192,6 @@ class Witness:
 
     def _on_speaking(self, message: Bool) -> None:
         self.is_speaking = message.data
-        if message.data:
-            self.speaking_at.append(time.monotonic())
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics.update(values_by_node(message))
@@ -447,38 +440,43 @@ def test_a_server_that_does_not_answer_is_not_waited_for(witness: Witness, domai
     assert server.ended == [True]
 
 
-def load(name: str) -> ModuleType:
-    """A module among the behaviours, imported as `greet.py` does."""
+def load(name: str, folder: Path = GREET.parent) -> ModuleType:
+    """A module among the behaviours, imported as `greet.py` does, or of another folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(GREET.parent)
+        patch.syspath_prepend(folder)
         return importlib.import_module(name)
 
 
-# The streamed text
+# The conversation
+
+SAID = re.compile(r'assistant: "(.*?)"( \[interrupted by the user\])?')
 
 
-def test_speech_begins_before_the_last_word_is_written(robot: Witness, domain: int) -> None:
-    text = (
-        "The first clause is long enough to be heard for a while, "
-        "and the rest of it is written while that is being spoken."
-    )
-    command = (sys.executable, LLM_STREAM, "--words-per-second", str(FAST_WORDS), text)
-    with running(domain, *command) as stream:
-        robot.wait(lambda: stream.process.poll() is not None)
-    assert stream.wait() == 0
-    assert stream.lines == [text]
+def test_a_conversation_goes_on_with_what_was_heard(robot: Witness, domain: int) -> None:
+    with running(domain, sys.executable, CONVERSATION, "--interrupt-after", "5") as conversation:
+        robot.wait(lambda: conversation.process.poll() is not None)
+    assert conversation.wait() == 0
+    question, cut, interruption, last = conversation.lines
+    assert question.startswith("user: ")
+    assert interruption.startswith("user: ")
+    example = load(CONVERSATION.stem, EXAMPLES)
+    cut_short, whole = SAID.fullmatch(cut), SAID.fullmatch(last)
+    assert cut_short is not None
+    assert whole is not None
+    assert cut_short[2]
+    assert 0 < len(cut_short[1].split()) <= 5
+    assert example.LONG_ANSWER.startswith(cut_short[1])
+    assert (whole[1], whole[2]) == (example.SHORT_ANSWER, None)
 
+    robot.wait(lambda: robot.number("/speak_server", "goals_canceled") == 1)
     robot.wait(lambda: robot.number("/speak_server", "goals_succeeded") == 1)
     robot.wait(lambda: robot.is_speaking is False)
-    assert robot.speaking_at[0] < stream.printed_at
-    assert robot.number("/speak_server", "goals_aborted") == 0
-    assert robot.number("/audio_player", "underruns") == 0
     assert robot.number("/audio_player", "lost_frames") == 0
 
 
-def test_a_stream_that_nobody_hears_fails(domain: int) -> None:
-    with running(domain, sys.executable, LLM_STREAM, "Hello") as stream:
-        assert stream.wait() == 1
+def test_a_conversation_without_a_server_fails(domain: int) -> None:
+    with running(domain, sys.executable, CONVERSATION) as conversation:
+        assert conversation.wait() == 1
 
 
 # The tree of BehaviorTree.CPP

@@ -37,7 +37,7 @@ TESTS = ROOT / "test"
 
 FLOORS = (
     ("cli",),
-    ("bench",),
+    ("bench", "client"),
     ("ros",),
     ("synthesis", "playback", "effects"),
     ("engines",),
@@ -46,7 +46,7 @@ FLOORS = (
 )
 """From top to bottom: a module may import from lower floors only, and from its own room."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-ROS_ROOMS = ("ros", "bench")
+ROS_ROOMS = ("ros", "bench", "client")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -112,7 +112,7 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 @per_module(*MODULES)
-def test_only_nodes_and_benchmarks_know_ros(path: Path) -> None:
+def test_only_nodes_clients_and_benchmarks_know_ros(path: Path) -> None:
     if room_of(module_name(path)) not in ROS_ROOMS:
         used = top_level(imports(path))
         assert not {name for name in used if name == "rclpy" or name.endswith("_msgs")}
@@ -134,8 +134,8 @@ def test_no_engine_knows_another(path: Path) -> None:
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
-    """Nor ROS. Left out are the nodes, and what is imported where it is used: the modules of single
-    commands, engines and texts.
+    """Nor ROS. Left out are nodes and clients, and what is imported where it is used: the modules
+    of single commands, engines and texts.
     """
     rooms = {"", *FLOOR_OF} - {*ROS_ROOMS, "cli", "engines", "text"}
     names = ["k2so_tts.cli.main", *sorted(name for name in NAMES if room_of(name) in rooms)]

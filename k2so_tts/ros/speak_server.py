@@ -180,16 +180,9 @@ class SpeakServer(Node):
         if request.stream:
             text = self._texts.open(request.stream, request.text)
             self._streams[key] = request.stream
-        utterance = Utterance(
-            key,
-            text,
-            admitted.options,
-            time.monotonic(),
-            self.now_ns(),
-            request.voice or request.language,
-            request.policy,
-            request.priority,
-        )
+        now = time.monotonic(), self.now_ns()
+        voice, turn = request.voice or request.language, (request.policy, request.priority)
+        utterance = Utterance(key, text, admitted.options, *now, voice, *turn)
         if isinstance(text, TextStream) or text.strip():
             self._submit(utterance, admitted.dropped)
         else:
@@ -404,8 +397,8 @@ class SpeakServer(Node):
         self._voices.assess(report)
         rivals = describe_rivals(self, SAY.name)
         report.warnings += rivals
-        warnings = self._voices.supervisor.warnings
-        self._log_warnings([*warnings, *self._statistics.warnings, *rivals])
+        limits = self._voices.supervisor.warnings
+        self._log_warnings([*limits, *self._statistics.warnings, *rivals])
         self._statistics.assess(report, self._settings.values)
         if self._player_clock is not None:
             report.values["player_clock_offset_ms"] = self._player_clock.ahead_ns / 1e6

@@ -438,14 +438,15 @@ def test_a_speaker_lives_on_a_node_of_ones_own(robot: Observer, kind: type[Execu
         context.try_shutdown()
 
 
-@pytest.mark.usefixtures("robot")
-def test_a_node_that_nobody_spins_is_not_waited_for() -> None:
+def test_a_node_that_nobody_spins_is_not_waited_for(robot: Observer) -> None:
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("mine", context=context)
     try:
-        with Speaker(node=node, server_timeout=2.0) as speaker, pytest.raises(TimeoutError):
-            speaker.say(TEXT)
+        with Speaker(node=node, server_timeout=1.0) as speaker:
+            robot.wait(lambda: speaker._client._is_ready(0.0))
+            with pytest.raises(TimeoutError):
+                speaker.say(TEXT)
     finally:
         node.destroy_node()
         context.try_shutdown()

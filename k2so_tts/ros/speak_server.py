@@ -319,9 +319,8 @@ class SpeakServer(Node):
         """An utterance has ended."""
         self._reception.line.end(utterance.key)
         lost = self._texts.named.close(self._streams.pop(utterance.key, ""))
-        if lost:
-            message = f"{ending.message}; {lost} pieces of its text were lost on the way"
-            ending = replace(ending, message=message)
+        if remarks := utterance.remarks(lost):
+            ending = replace(ending, message="; ".join([ending.message, *remarks]))
         if ending.outcome is Outcome.ABORTED:
             self.get_logger().warning(f"ended after {brief(ending.heard)}: {ending.message}")
         if utterance.in_turn:

@@ -353,6 +353,15 @@ class Utterance:
         unheard = progress.why_unheard
         return (Reason.UNHEARD, unheard) if unheard else (Reason.FINISHED, "heard to its end")
 
+    def remarks(self, lost_pieces: int) -> list[str]:
+        """What is to be known of its text, of which so many pieces were lost."""
+        remarks = []
+        if lost_pieces:
+            remarks.append(f"{lost_pieces} pieces of its text were lost on the way")
+        if isinstance(self.text, TextStream) and self.text.timed_out:
+            remarks.append("its text was not ended: nothing came for stream_timeout")
+        return remarks
+
     def spoken(self) -> SynthesisStats:
         """What was measured."""
         synthesis = self.synthesis

@@ -127,6 +127,8 @@ class TextStream:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cancelled = False
+        self.timed_out = False
+        """It has ended as nothing to say came for `patience` seconds."""
         self.on_change: Callable[[], None] = lambda: None
         """Called, in any thread, when `poll` may give something new; must not block."""
         self._patience = patience
@@ -228,7 +230,8 @@ class TextStream:
         with self._changing:
             end = None if self._ended else self._clauses_end(language)
             if end is None:
-                if self._idle_seconds() >= self._patience:
+                if not self._ended and self._idle_seconds() >= self._patience:
+                    self.timed_out = True
                     self._end()
                 if self._ended or self._may_flush():
                     self._flush()

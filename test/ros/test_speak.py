@@ -191,6 +191,8 @@ def test_a_writer_that_stalls_or_writes_blanks_holds_nobody_up(observer: Observe
         client.wait_for_end(stalled, blank, after)
         heard = [goal.result.heard for goal in (stalled, blank, after)]
         assert [text.strip() for text in heard] == ["One", "", "After."]
+        for goal in (stalled, blank):
+            assert goal.result.message.endswith("not ended: nothing came for stream_timeout")
 
 
 @pytest.mark.timeout(120)

@@ -376,6 +376,7 @@ def test_blank_pieces_keep_no_text_open() -> None:
         stream.feed("\n")
         stream.poll()
     assert stream.ended
+    assert stream.timed_out
 
 
 def test_empty_pieces_within_a_word_are_no_ends() -> None:

@@ -178,6 +178,12 @@ def _interfaces() -> str:
     return str(import_module("k2so_tts.ros.messages").AudioStamped.__module__)
 
 
+def _own_interfaces() -> str:
+    messages = import_module("k2so_tts.ros.messages")
+    messages.require_speak()
+    return str(messages.Speak.__module__)
+
+
 CHECKS = (
     Check("numpy", partial(_python_package, "numpy"), ("numpy",)),
     Check("soxr", partial(_python_package, "soxr"), ("soxr",)),
@@ -192,5 +198,6 @@ CHECKS = (
     Check("sound device", _devices),
     Check("rclpy (ROS 2)", _rclpy, ("rclpy",), required=False),
     Check("audio_common_msgs", _interfaces, ("audio_common_msgs",), required=False),
+    Check("k2so_tts_msgs", _own_interfaces, ("k2so_tts_msgs",), required=False),
 )
 """In this order. Neural engines, Piper among them, take sentencex as well; espeak-ng does not."""

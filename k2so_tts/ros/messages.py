@@ -69,6 +69,17 @@ except ImportError:  # it was not built: `say` is served alone
 
 __all__ = ["TTS", "Audio", "AudioStamped", "InterfacesMissing", "Speak", "TextPiece", "Word"]
 
+
+def require_speak() -> None:
+    """Raise `ImportError` if `speak` and its topics can't be used here; it says how to get them."""
+    if Speak is None:
+        raise ImportError(
+            "k2so_tts_msgs is missing, which the action 'speak' needs: build "
+            "interfaces/k2so_tts_msgs of k2so_tts in this workspace",
+            name="k2so_tts_msgs",
+        )
+
+
 AUDIO_DEPTH = 256
 """Messages that a subscriber to `audio` holds until its callback takes them."""
 MOST_UNHEARD_CHUNKS = AUDIO_DEPTH * 3 // 4

@@ -34,15 +34,10 @@ from k2so_tts.ros.accepted_goal import AcceptedGoal
 from k2so_tts.ros.endings import Reason
 from k2so_tts.ros.errors import ServerUnavailable, SpeechError, SpeechRefused
 from k2so_tts.ros.executors import ExecutorQueue
-from k2so_tts.ros.messages import Speak, TextPiece, pieces_qos, request_qos
+from k2so_tts.ros.messages import Speak, TextPiece, pieces_qos, request_qos, require_speak
 from k2so_tts.ros.spoken import HIGHEST_PRIORITY, Policy, SpeechOptions, Spoken, Word
 
-if Speak is None:
-    raise ImportError(
-        "k2so_tts_msgs is missing, which the action 'speak' needs: build interfaces/k2so_tts_msgs "
-        "of k2so_tts in this workspace",
-        name="k2so_tts_msgs",
-    )
+require_speak()
 
 _POLL_SECONDS = 0.02
 _MATCH_SECONDS = 1.0

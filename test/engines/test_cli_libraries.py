@@ -94,6 +94,7 @@ def test_doctor_starts_on_the_standard_library_alone() -> None:
     assert "setup.bash" in found["rclpy (ROS 2)"][1]
     assert found["sound device"] == ("missing", "cannot be checked without numpy")
     assert found["audio_common_msgs"][0] == "missing"
+    assert found["k2so_tts_msgs"][0] == "missing"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,7 @@ def test_doctor_starts_on_the_standard_library_alone() -> None:
         ("libespeak-ng", "espeak-ng", "apt install espeak-ng"),
         ("rclpy", "rclpy (ROS 2)", "source /opt/ros/"),
         ("audio_common_msgs", "audio_common_msgs", "audio_common_msgs"),
+        ("k2so_tts_msgs", "k2so_tts_msgs", "build interfaces/k2so_tts_msgs"),
     ],
 )
 def test_doctor_tells_how_to_install_a_library(library: str, row: str, command: str) -> None:
@@ -112,7 +114,7 @@ def test_doctor_tells_how_to_install_a_library(library: str, row: str, command: 
     verdict, words = rows(result.stdout)[row]
     assert verdict == "missing"
     assert command in words
-    required = not row.startswith(("rclpy", "audio_common_msgs", "sentencex"))
+    required = not row.startswith(("rclpy", "audio_common_msgs", "k2so_tts_msgs", "sentencex"))
     assert result.returncode == 1 or not required
 
 

@@ -31,7 +31,7 @@ from rclpy.executors import Executor
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.ros.accepted_goal import AcceptedGoal
+from k2so_tts.ros.accepted_goal import AcceptedGoal, ActionName
 from k2so_tts.ros.client_node import ClientNode
 from k2so_tts.ros.errors import SpeechError, SpeechRefused
 from k2so_tts.ros.executors import wait_for
@@ -48,6 +48,7 @@ _STATUS = {
     GoalStatus.STATUS_CANCELED: "canceled",
     GoalStatus.STATUS_ABORTED: "aborted",
 }
+_SAY = ActionName(TTS, "say")
 _SEND_SECONDS = 10.0
 _CANCEL_SECONDS = 5.0
 _POLL_SECONDS = 0.01
@@ -168,7 +169,7 @@ class SpeechClient:
     def __init__(self, namespace: str = "") -> None:
         self._own = ClientNode("speech_client", namespace)
         self._node, self._executor = self._own.node, self._own.executor
-        self._client: Any = ActionClient(self._node, TTS, "say")
+        self._client: Any = ActionClient(self._node, *_SAY)
         self._progress = _Progress()
         self._node.create_subscription(AudioStamped, "audio", self._on_audio, speech_qos())
         self._node.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
@@ -234,7 +235,7 @@ class SpeechClient:
         accepted_s = time.monotonic() - progress.sent_at
         if not handle.accepted:
             raise SpeechRefused("the goal was refused; speak_server's log says why")
-        goal = ask(self._executor, lambda: AcceptedGoal(self._node, self._client, handle))
+        goal = ask(self._executor, lambda: AcceptedGoal(self._node, _SAY, self._client, handle))
         progress.goal = goal
         if progress.is_to_be_cancelled:  # before the feedback had a goal to cancel
             ask(self._executor, goal.cancel)

@@ -30,7 +30,7 @@ from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.ros.accepted_goal import AcceptedGoal
+from k2so_tts.ros.accepted_goal import AcceptedGoal, ActionName
 from k2so_tts.ros.endings import Reason
 from k2so_tts.ros.errors import ServerUnavailable, SpeechError, SpeechRefused
 from k2so_tts.ros.executors import ExecutorQueue
@@ -95,10 +95,10 @@ class SpeakClient:
     def __init__(self, node: Node, prefix: str = "") -> None:
         self.node = node
         self.group: CallbackGroup = MutuallyExclusiveCallbackGroup()
+        self.name = ActionName(Speak, f"{prefix}speak")
         self.action: ActionClient[Any, Any, Any] = ActionClient(
             node,
-            Speak,
-            f"{prefix}speak",
+            *self.name,
             callback_group=self.group,
             goal_service_qos_profile=request_qos(),
             result_service_qos_profile=request_qos(),
@@ -297,7 +297,7 @@ class SpeakGoal:
             self._fail(SpeechRefused("the text was refused; speak_server's log says why"))
             return
         client = self._client
-        self._followed = AcceptedGoal(client.node, client.action, handle, client.group)
+        self._followed = AcceptedGoal(client.node, client.name, client.action, handle, client.group)
         self._followed.response.add_done_callback(self._posted(self._on_ended))
         if self._cancelled:
             self._followed.cancel()

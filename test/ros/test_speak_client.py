@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,7 +55,6 @@ from k2so_tts.ros import accepted_goal
 from k2so_tts.ros.messages import pieces_qos
 
 TEXT = "Hello there, robot."
-MEDIUM = " ".join(f"Number {n} is spoken." for n in range(6))
 LONG = " ".join(f"Number {n} is spoken." for n in range(40))
 LETTERS = 20_000
 SHORT_LEASE_SECONDS = 2
@@ -466,48 +463,6 @@ def test_a_speaker_that_is_closed_falls_silent_and_leaves_no_thread(robot: Obser
         speak()
     robot.wait(lambda: not robot.speaking[-1][1])
     assert set(threading.enumerate()) <= before
-
-
-STOPPED = """
-import sys
-from contextlib import closing
-if sys.argv[1] == "speak":
-    from k2so_tts.client import Speaker
-    with Speaker() as speaker:
-        spoken = speaker.say(sys.argv[2], on_word=lambda _: print("speaking", flush=True))
-    print(spoken.reason.name)
-else:
-    from k2so_tts.ros.client import SpeechClient
-    with closing(SpeechClient()) as client:
-        assert client.wait_for_server(20.0)
-        said = client.say(sys.argv[2], on_heard=lambda _: print("speaking", flush=True))
-    print(said.status)
-"""
-
-
-@pytest.mark.parametrize("action", ["speak", "say"])
-@pytest.mark.parametrize("text", [TEXT, MEDIUM], ids=["to the end", "while it is spoken"])
-def test_a_client_that_stood_still_gets_its_result(
-    robot: Observer, short_lease: dict[str, str], action: str, text: str
-) -> None:
-    """Though everybody took it for gone meanwhile, and dropped what was sent to it."""
-    command = [sys.executable, "-c", STOPPED, action, text]
-    env = {**os.environ, **short_lease}
-    topic = f"/{action}/_action/feedback"
-    subscribers = robot.node.count_subscribers(topic)
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == "speaking\n"
-        client.send_signal(signal.SIGSTOP)
-        try:
-            robot.wait(lambda: robot.node.count_subscribers(topic) == subscribers)
-            if text == TEXT:
-                robot.wait(lambda: not robot.speaking[-1][1])
-        finally:
-            client.send_signal(signal.SIGCONT)
-        *_, ending = client.communicate(timeout=TIMEOUT)[0].split()
-    assert client.returncode == 0
-    assert ending in ("FINISHED", "UNHEARD", "CLIENT_LOST", "succeeded", "aborted")
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ from k2so_tts.synthesis.word_timeline import TimedWord
 
 _RESULT_SECONDS = 600
 """How long a result is kept for a client that asks for it late: one that stood still meanwhile."""
+_DESTROY_SECONDS = 1.0
 _Admission = TypeVar("_Admission")
 
 
@@ -151,8 +152,17 @@ class GoalServer(Generic[_Admission]):
         with self._goal_ended:
             self._goal_ended.wait_for(lambda: not self._goals, timeout)
         self._flush_results(deadline)
+        destroyed = threading.Event()
+        self._executor_queue.post(lambda: self._destroy(destroyed))
+        if not destroyed.wait(_DESTROY_SECONDS):  # nobody spins the node
+            self._destroy(destroyed)
+
+    def _destroy(self, destroyed: threading.Event) -> None:
+        """Offer the actions no longer. An executor that waits for them meanwhile would fail."""
         for server in self._servers.values():
             server.destroy()
+        self._servers.clear()
+        destroyed.set()
 
     def _flush_results(self, deadline: float) -> None:
         """Wait for the executor to send the results of goals that have just ended.

@@ -255,15 +255,16 @@ class Synthesis:
             if job is not self._job or self.done:
                 return
             following = self._next_job(job, error) if error is not None else None
+            was_cancelled = self._chunks.cancelled
             if following is None:
-                self.error = None if self._chunks.cancelled else error
+                self.error = None if was_cancelled else error
                 self._done.set()
         if following is not None:
             self._submit(following)
             self._state.on_change()  # it may not be starved any more
             return
         self._chunks.end()
-        if error is None:
+        if error is None and not was_cancelled:  # who has taken all of it may cancel from now on
             job.store()
 
     def _next_job(self, failed: SynthesisJob, error: EngineError) -> SynthesisJob | None:

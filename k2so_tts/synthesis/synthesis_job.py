@@ -100,7 +100,7 @@ class SynthesisJob:
     def store(self) -> None:
         """Keep what was spoken in the phrase cache, if it was the whole text."""
         phrases, chunks = self.loaded.phrases, self._state.chunks
-        if phrases is not None and self._recorded and not chunks.cancelled:
+        if phrases is not None and self._recorded:
             pcm = np.concatenate(self._recorded)
             phrase = Phrase(chunks.rate, pcm, chunks.marks, self._gain or 1.0)
             phrases.put(self._cache_key(), phrase)

@@ -38,7 +38,8 @@ from rich.console import Console
 from rich.table import Table
 
 from k2so_tts.processes import exit_on_signals
-from k2so_tts.ros.client import SpeechClient, ask
+from k2so_tts.ros.client import SpeechClient
+from k2so_tts.ros.executors import ask
 from k2so_tts.ros.messages import TTS
 
 _WAIT_SECONDS = 60.0

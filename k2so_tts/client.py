@@ -44,10 +44,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from k2so_tts.ros.client_node import ClientNode
 from k2so_tts.ros.endings import Reason
 from k2so_tts.ros.errors import ResultLost, ServerUnavailable, SpeechError, SpeechRefused
 from k2so_tts.ros.executors import timeout_error, wait_for
+from k2so_tts.ros.own_speak_client import OwnSpeakClient
 from k2so_tts.ros.speak_client import SpeakClient, SpeakGoal, new_stream, speak_goal
 from k2so_tts.ros.spoken import Policy, SpeechOptions, Spoken, Word
 
@@ -83,20 +83,13 @@ class _SpeakerBase:
         self, namespace: str = "", *, node: Node | None = None, server_timeout: float = 5.0
     ) -> None:
         self._server_timeout = server_timeout
-        self._own: ClientNode | None = None
+        self._current: Callable[[], SpeakClient]
         if node is None:
-            self._own = ClientNode("speaker", namespace)
-            self._client = SpeakClient(self._own.node)
-            self._own.start()
+            own = OwnSpeakClient(namespace)
+            self._current, self._close = own.current, own.close
         else:
-            prefix = f"{namespace.rstrip('/')}/" if namespace else ""
-            self._client = SpeakClient(node, prefix)
-
-    def _close(self) -> None:
-        self._client.close()
-        if self._own is not None:
-            self._own.stop()
-            self._own.close()
+            client = SpeakClient(node, f"{namespace.rstrip('/')}/" if namespace else "")
+            self._current, self._close = lambda: client, client.close
 
 
 class _UtteranceBase:
@@ -194,9 +187,10 @@ class Speaker(_SpeakerBase):
         self, text: str, stream: str, timeout: float, options: SpeechOptions
     ) -> Iterator[Utterance]:
         goal = speak_goal(text, stream, options)
-        for pause in self._client.until_ready(self._server_timeout):
+        client = self._current()
+        for pause in client.until_ready(self._server_timeout):
             time.sleep(pause)
-        sent = self._client.send(goal)
+        sent = client.send(goal)
         try:
             wait_for(sent.accepted, self._server_timeout)
         except BaseException:
@@ -327,9 +321,10 @@ class AsyncSpeaker(_SpeakerBase):
         self, text: str, stream: str, timeout: float, options: SpeechOptions
     ) -> AsyncIterator[AsyncUtterance]:
         goal = speak_goal(text, stream, options)
-        for pause in self._client.until_ready(self._server_timeout):
+        client = self._current()
+        for pause in client.until_ready(self._server_timeout):
             await asyncio.sleep(pause)
-        sent = self._client.send(goal)
+        sent = client.send(goal)
         try:
             await _wait_async(sent.accepted, self._server_timeout)
         except BaseException:

@@ -38,8 +38,8 @@ from k2so_tts.bench.node_processes import running
 from k2so_tts.bench.results import ManyRobotsResult
 from k2so_tts.bench.texts import MINUTE, WARM_UP
 from k2so_tts.bench.utterance import MeasureError
-from k2so_tts.ros.client import ask
 from k2so_tts.ros.diagnostics import values_by_node
+from k2so_tts.ros.executors import ask
 from k2so_tts.ros.messages import TTS, playhead_qos, to_nanoseconds
 
 _REST_SECONDS = 1.0

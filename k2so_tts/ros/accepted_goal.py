@@ -19,34 +19,51 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import time
+import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from action_msgs.msg import GoalStatus
-from rclpy.action.client import ActionClient
+from rclpy.action.client import ActionClient, ClientGoalHandle
 from rclpy.callback_groups import CallbackGroup
-from rclpy.client import Client
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined] # where Humble has it
 from rclpy.node import Node
 
-from k2so_tts.ros.errors import ResultLost, ServerUnavailable
+from k2so_tts.ros.client_node import ClientNode
+from k2so_tts.ros.errors import ResultLost, ServerUnavailable, SpeechError
+from k2so_tts.ros.executors import ask
 from k2so_tts.ros.messages import request_qos
+from k2so_tts.ros.standstill import LOOK_SECONDS, Standstill
 
-REPEAT_SECONDS = 5.0
-_LATE_SECONDS = 1.0
-"""A repetition that comes so much too late: this process stood still."""
-_RENEW_EVERY = 6
-"""Repetitions after which an answer may have been lost by a standstill elsewhere."""
+REPEAT_SECONDS = LOOK_SECONDS
+_JOIN_SECONDS = 10.0
 _MOST_ABSENCES = 3
 """For how many repetitions in a row there may be no server: one that is only out of sight, as after
 a standstill, is discovered again meanwhile."""
 
 
-class ActionName(NamedTuple):
-    """Which action: its type, and its name."""
+class NamedAction(NamedTuple):
+    """An action."""
 
     type: Any
     name: str
+    """Fully qualified."""
+
+    def client_on(
+        self, node: Node, group: CallbackGroup | None = None
+    ) -> ActionClient[Any, Any, Any]:
+        """A client of it on a node, with callbacks in this group (None: the node's default)."""
+        return ActionClient(
+            node,
+            self.type,
+            self.name,
+            callback_group=group,
+            goal_service_qos_profile=request_qos(),
+            result_service_qos_profile=request_qos(),
+            cancel_service_qos_profile=request_qos(),
+            feedback_sub_qos_profile=request_qos(),
+        )
 
 
 class AcceptedGoal:
@@ -55,15 +72,17 @@ class AcceptedGoal:
     To ask once is not enough: where this process, the server's, or the network between them stood
     still for longer than the lease of a DDS participant (20 s in Fast DDS), each has forgotten the
     other, and the answer is dropped. The same holds for a request to cancel, which is repeated as
-    well. What comes of it twice is ignored. A client that was forgotten may stay without answers
-    (Fast DDS 3.2): after a standstill another one asks.
+    well. Where it was this process, even that may not do: Fast DDS does not always make up with a
+    participant that comes back, and then neither of them notices. So another participant, which
+    nobody knows yet, asks as well. What comes of it twice is ignored.
 
-    To be made, and its methods to be called, in the thread that spins the node.
+    To be made, and its methods to be called, in the thread that spins the node. Where there was a
+    standstill it has to be closed.
 
     Args:
         node: the node of the client.
-        action: the type and the name of the action.
-        client: the action client that sent the goal.
+        action: the action.
+        client: the client that sent the goal.
         handle: the client's handle of the goal.
         group: the callback group of the timer; None for the node's default.
 
@@ -76,7 +95,7 @@ class AcceptedGoal:
     def __init__(
         self,
         node: Node,
-        action: ActionName,
+        action: NamedAction,
         client: ActionClient[Any, Any, Any],
         handle: Any,
         group: CallbackGroup | None = None,
@@ -84,23 +103,34 @@ class AcceptedGoal:
         self.response: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self._node = node
         self._action = action
-        self._group = group
         self._client = client
         self._handle = handle
         self._cancelled = False
+        self._cancel_other: Callable[[], object] = lambda: None
         self._absences = 0
-        self._repetitions = 0
-        self._repeated_at = time.monotonic()
-        self._renewed: Client[Any, Any] | None = None
+        self._standstill = Standstill()
+        self._newcomer: threading.Thread | None = None
         self._timer = node.create_timer(
             REPEAT_SECONDS, self._repeat, group, Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._ask()
 
+    @property
+    def has_newcomer(self) -> bool:
+        """Another participant asks as well, or did."""
+        return self._newcomer is not None
+
     def cancel(self) -> None:
         """Ask the server to cancel the goal; the response tells when it has."""
         self._cancelled = True
         self._handle.cancel_goal_async()
+        self._cancel_other()
+
+    def close(self) -> None:
+        """Follow the goal no more, and wait until the other participant has left. In any thread."""
+        self.fail(SpeechError("the goal is not followed any more"))
+        if self._newcomer is not None:
+            self._newcomer.join(_JOIN_SECONDS)
 
     def fail(self, error: Exception) -> None:
         """Follow the goal no more: `response` raises `error`, unless it has come already."""
@@ -108,24 +138,17 @@ class AcceptedGoal:
             self.response.set_exception(error)
 
     def _ask(self) -> None:
-        if self._renewed is None:
-            asked = self._handle.get_result_async()
-        else:
-            service = self._action.type.Impl.GetResultService
-            asked = self._renewed.call_async(service.Request(goal_id=self._handle.goal_id))
-        asked.add_done_callback(self._on_response)
+        self._handle.get_result_async().add_done_callback(self._on_response)
 
     def _repeat(self) -> None:
-        now = time.monotonic()
-        late = now - self._repeated_at - REPEAT_SECONDS
-        self._repeated_at = now
-        self._repetitions += 1
         if self.response.done():
             self._node.destroy_timer(self._timer)
-            self._end_renewed()
             return
-        if late > _LATE_SECONDS or self._absences or self._repetitions % _RENEW_EVERY == 0:
-            self._renew()
+        if self._standstill.look() and self._newcomer is None:
+            self._newcomer = threading.Thread(
+                target=self._ask_as_newcomer, name="newcomer", daemon=True
+            )
+            self._newcomer.start()
         if self._client.server_is_ready():
             self._absences = 0
             if self._cancelled:
@@ -135,21 +158,6 @@ class AcceptedGoal:
             self._absences += 1
             if self._absences >= _MOST_ABSENCES:
                 self.fail(ServerUnavailable("speak_server has gone before the text was spoken"))
-
-    def _renew(self) -> None:
-        """Have another service client ask from now on."""
-        self._end_renewed()
-        self._renewed = self._node.create_client(
-            self._action.type.Impl.GetResultService,
-            f"{self._action.name}/_action/get_result",
-            qos_profile=request_qos(),
-            callback_group=self._group,
-        )
-
-    def _end_renewed(self) -> None:
-        if self._renewed is not None:
-            self._node.destroy_client(self._renewed)
-            self._renewed = None
 
     def _on_response(self, future: Any) -> None:
         response = future.result()
@@ -163,3 +171,36 @@ class AcceptedGoal:
         else:
             with contextlib.suppress(concurrent.futures.InvalidStateError):
                 self.response.set_result(response)
+
+    def _ask_as_newcomer(self) -> None:
+        """Follow the goal from another participant, in a thread of its own, until it has ended."""
+        with contextlib.suppress(SpeechError, TimeoutError):  # as ROS is shut down
+            own = ClientNode("newcomer", "/", self._node.context.get_domain_id())
+            client = self._action.client_on(own.node)
+            own.start()
+            try:
+                client.wait_for_server(REPEAT_SECONDS)
+                other = ask(own.executor, lambda: self._on_node(own.node, client))
+                other.response.add_done_callback(self._copy)
+                self._cancel_other = partial(own.executor.create_task, other.cancel)
+                if self._cancelled:
+                    self._cancel_other()
+                concurrent.futures.wait([self.response])
+                other.close()
+            finally:
+                own.stop()
+                client.destroy()
+                own.close()
+
+    def _on_node(self, node: Node, client: ActionClient[Any, Any, Any]) -> AcceptedGoal:
+        """The same goal, followed by another client."""
+        response: Any = None  # to the request that sent it: nobody looks at it
+        handle = ClientGoalHandle(client, self._handle.goal_id, response)
+        return AcceptedGoal(node, self._action, client, handle)
+
+    def _copy(self, response: concurrent.futures.Future[Any]) -> None:
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            if error := response.exception():
+                self.response.set_exception(error)
+            else:
+                self.response.set_result(response.result())

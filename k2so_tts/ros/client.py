@@ -17,24 +17,21 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from action_msgs.msg import GoalStatus
-from rclpy.action.client import ActionClient
-from rclpy.executors import Executor
 from sensor_msgs.msg import TimeReference
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.ros.accepted_goal import AcceptedGoal, ActionName
+from k2so_tts.ros.accepted_goal import AcceptedGoal, NamedAction
 from k2so_tts.ros.client_node import ClientNode
 from k2so_tts.ros.errors import SpeechError, SpeechRefused
-from k2so_tts.ros.executors import wait_for
+from k2so_tts.ros.executors import ask, wait_for
 from k2so_tts.ros.messages import (
     TTS,
     AudioStamped,
@@ -48,11 +45,8 @@ _STATUS = {
     GoalStatus.STATUS_CANCELED: "canceled",
     GoalStatus.STATUS_ABORTED: "aborted",
 }
-_SAY = ActionName(TTS, "say")
-_SEND_SECONDS = 10.0
 _CANCEL_SECONDS = 5.0
 _POLL_SECONDS = 0.01
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -86,33 +80,6 @@ class Measured:
     def first_frame_s(self) -> float | None:
         """When the first frame left the player's device; None if no player reported it."""
         return self.heard[0][0] if self.heard else None
-
-
-def ask(executor: Executor, send: Callable[[], _Answer]) -> _Answer:
-    """Call `send` in the thread that spins `executor`, and return what it returns.
-
-    Never to be called from that thread. It is needed because rclpy's `ActionClient` is not safe to
-    be called from another one: the executor may take the response before the client has noted the
-    request, and then drops it ("Ignoring unexpected goal response"; Jazzy and Kilted). It waits, as
-    Jazzy's executor runs the latest of several tasks first.
-
-    Raises:
-        Exception: what `send` raises.
-        TimeoutError: the executor does not spin.
-    """
-    answer: concurrent.futures.Future[_Answer] = concurrent.futures.Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(send())
-        except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            answer.set_exception(error)
-
-    executor.create_task(run)
-    try:
-        return answer.result(_SEND_SECONDS)
-    except concurrent.futures.TimeoutError as error:
-        raise TimeoutError(f"nothing could be sent for {_SEND_SECONDS:g} s") from error
 
 
 @dataclass(eq=False)
@@ -169,7 +136,8 @@ class SpeechClient:
     def __init__(self, namespace: str = "") -> None:
         self._own = ClientNode("speech_client", namespace)
         self._node, self._executor = self._own.node, self._own.executor
-        self._client: Any = ActionClient(self._node, *_SAY)
+        self._action = NamedAction(TTS, self._node.resolve_topic_name("say"))
+        self._client = self._action.client_on(self._node)
         self._progress = _Progress()
         self._node.create_subscription(AudioStamped, "audio", self._on_audio, speech_qos())
         self._node.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
@@ -235,7 +203,9 @@ class SpeechClient:
         accepted_s = time.monotonic() - progress.sent_at
         if not handle.accepted:
             raise SpeechRefused("the goal was refused; speak_server's log says why")
-        goal = ask(self._executor, lambda: AcceptedGoal(self._node, _SAY, self._client, handle))
+        goal = ask(
+            self._executor, lambda: AcceptedGoal(self._node, self._action, self._client, handle)
+        )
         progress.goal = goal
         if progress.is_to_be_cancelled:  # before the feedback had a goal to cancel
             ask(self._executor, goal.cancel)
@@ -246,6 +216,8 @@ class SpeechClient:
         except BaseException:
             self._ask(handle.cancel_goal_async, _CANCEL_SECONDS)
             raise
+        finally:
+            goal.close()
         if progress.error is not None:
             raise progress.error
         return Measured(

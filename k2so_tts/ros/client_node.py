@@ -20,6 +20,7 @@ from __future__ import annotations
 import threading
 
 import rclpy
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined] # where Humble has it
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -27,6 +28,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from k2so_tts.ros.errors import STARTUP_ERRORS, SpeechError, describe_startup_error
 from k2so_tts.ros.executors import keep_spinning
+from k2so_tts.ros.standstill import LOOK_SECONDS, Standstill
 
 _JOIN_SECONDS = 5.0
 
@@ -37,15 +39,20 @@ class ClientNode:
     Args:
         name: the node's name.
         namespace: the node's namespace.
+        domain: the ROS domain; None: that of the environment.
 
     Raises:
         SpeechError: the namespace is invalid, or ROS's security is on and there is no enclave.
     """
 
-    def __init__(self, name: str, namespace: str) -> None:
+    def __init__(self, name: str, namespace: str, domain: int | None = None) -> None:
         self._context = Context()
         try:
-            rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+            rclpy.init(
+                context=self._context,
+                domain_id=domain,
+                signal_handler_options=SignalHandlerOptions.NO,
+            )
             self.node: Node = rclpy.create_node(
                 name,
                 namespace=namespace,
@@ -56,11 +63,18 @@ class ClientNode:
         except STARTUP_ERRORS as error:
             self._context.try_shutdown()
             raise SpeechError(describe_startup_error(error)) from error
+        self._standstill = Standstill()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.node.create_timer(LOOK_SECONDS, self._look, clock=steady)
         self.executor = SingleThreadedExecutor(context=self._context)
         self.executor.add_node(self.node)
         self._thread = threading.Thread(
             target=keep_spinning, args=[self.executor, self.node], name="client", daemon=True
         )
+
+    def stood_still(self) -> bool:
+        """Whether others may have taken it for gone, and Fast DDS does not always make up again."""
+        return self._standstill.look()
 
     def start(self) -> None:
         """Begin to spin."""
@@ -75,3 +89,6 @@ class ClientNode:
         """Leave ROS, after `stop`; entities of the node that need it are destroyed in between."""
         self.node.destroy_node()
         self._context.try_shutdown()
+
+    def _look(self) -> None:
+        self._standstill.look()

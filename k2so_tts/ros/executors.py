@@ -30,6 +30,7 @@ from rclpy.executors import Executor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
+_SEND_SECONDS = 10.0
 _Outcome = TypeVar("_Outcome")
 
 
@@ -51,6 +52,33 @@ def keep_spinning(executor: Executor, node: Node) -> None:
                 node.get_logger().error(f"a callback failed: {type(error).__name__}: {error}")
         else:
             return
+
+
+def ask(executor: Executor, send: Callable[[], _Outcome]) -> _Outcome:
+    """Call `send` in the thread that spins `executor`, and return what it returns.
+
+    Never to be called from that thread. It is needed because rclpy's `ActionClient` is not safe to
+    be called from another one: the executor may take the response before the client has noted the
+    request, and then drops it ("Ignoring unexpected goal response"; Jazzy and Kilted). It waits, as
+    Jazzy's executor runs the latest of several tasks first.
+
+    Raises:
+        Exception: what `send` raises.
+        TimeoutError: the executor does not spin.
+    """
+    answer: concurrent.futures.Future[_Outcome] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(send())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            answer.set_exception(error)
+
+    executor.create_task(run)
+    try:
+        return answer.result(_SEND_SECONDS)
+    except concurrent.futures.TimeoutError as error:
+        raise TimeoutError(f"nothing could be sent for {_SEND_SECONDS:g} s") from error
 
 
 def wait_for(future: concurrent.futures.Future[_Outcome], seconds: float) -> _Outcome:

@@ -25,16 +25,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from rclpy.action.client import ActionClient
 from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from k2so_tts.audio import NANOSECONDS
-from k2so_tts.ros.accepted_goal import AcceptedGoal, ActionName
+from k2so_tts.ros.accepted_goal import AcceptedGoal, NamedAction
 from k2so_tts.ros.endings import Reason
 from k2so_tts.ros.errors import ServerUnavailable, SpeechError, SpeechRefused
 from k2so_tts.ros.executors import ExecutorQueue
-from k2so_tts.ros.messages import Speak, TextPiece, pieces_qos, request_qos, require_speak
+from k2so_tts.ros.messages import Speak, TextPiece, pieces_qos, require_speak
 from k2so_tts.ros.spoken import HIGHEST_PRIORITY, Policy, SpeechOptions, Spoken, Word
 
 require_speak()
@@ -95,16 +94,8 @@ class SpeakClient:
     def __init__(self, node: Node, prefix: str = "") -> None:
         self.node = node
         self.group: CallbackGroup = MutuallyExclusiveCallbackGroup()
-        self.name = ActionName(Speak, f"{prefix}speak")
-        self.action: ActionClient[Any, Any, Any] = ActionClient(
-            node,
-            *self.name,
-            callback_group=self.group,
-            goal_service_qos_profile=request_qos(),
-            result_service_qos_profile=request_qos(),
-            cancel_service_qos_profile=request_qos(),
-            feedback_sub_qos_profile=request_qos(),
-        )
+        self.action = NamedAction(Speak, node.resolve_topic_name(f"{prefix}speak"))
+        self.action_client = self.action.client_on(node, self.group)
         self.pieces = node.create_publisher(TextPiece, f"{prefix}text_pieces", pieces_qos())
         self.queue = ExecutorQueue(node, self.group)
         self._goals: set[SpeakGoal] = set()
@@ -131,15 +122,24 @@ class SpeakClient:
         matched = self.pieces.get_subscription_count()
         subscribers = self.node.count_subscribers(self.pieces.topic_name)
         all_matched = matched >= subscribers or waited > _MATCH_SECONDS
-        return matched > 0 and all_matched and self.action.server_is_ready()
+        return matched > 0 and all_matched and self.action_client.server_is_ready()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is being spoken for it."""
+        return all(goal.ended.done() for goal in list(self._goals))
 
     def send(self, goal: Any) -> SpeakGoal:
         """Send a goal; returns at once."""
         sent = SpeakGoal(self, goal)
         self._goals.add(sent)
-        sent.ended.add_done_callback(lambda _: self._goals.discard(sent))
+        sent.ended.add_done_callback(lambda _: self._forget(sent))
         self.queue.post(sent.send)
         return sent
+
+    def _forget(self, goal: SpeakGoal) -> None:
+        if not goal.needs_close:
+            self._goals.discard(goal)
 
     def close(self) -> None:
         """Cancel what is still being spoken, and leave the node as it was.
@@ -156,12 +156,14 @@ class SpeakClient:
         self.queue.post(close)
         if not closed.wait(_CLOSE_SECONDS):  # nobody spins the node
             close()
+        for goal in list(self._goals):
+            goal.close()
 
     def _close(self) -> None:
         for goal in list(self._goals):
             goal.abandon()
         self.queue.close()
-        self.action.destroy()
+        self.action_client.destroy()
         self.node.destroy_publisher(self.pieces)
 
 
@@ -268,11 +270,21 @@ class SpeakGoal:
     def send(self) -> None:
         """Send it. In the executor's thread."""
         try:
-            sent = self._client.action.send_goal_async(self._goal, self._on_feedback)
+            sent = self._client.action_client.send_goal_async(self._goal, self._on_feedback)
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
             self._fail(error)
         else:
             sent.add_done_callback(self._posted(self._on_accepted))
+
+    @property
+    def needs_close(self) -> bool:
+        """It has something that `close` waits for."""
+        return self._followed is not None and self._followed.has_newcomer
+
+    def close(self) -> None:
+        """Wait until all is gone that followed it, after `abandon`."""
+        if self._followed is not None:
+            self._followed.close()
 
     def abandon(self) -> None:
         """Have it cancelled without waiting. In the executor's thread."""
@@ -297,7 +309,9 @@ class SpeakGoal:
             self._fail(SpeechRefused("the text was refused; speak_server's log says why"))
             return
         client = self._client
-        self._followed = AcceptedGoal(client.node, client.name, client.action, handle, client.group)
+        self._followed = AcceptedGoal(
+            client.node, client.action, client.action_client, handle, client.group
+        )
         self._followed.response.add_done_callback(self._posted(self._on_ended))
         if self._cancelled:
             self._followed.cancel()

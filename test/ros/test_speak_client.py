@@ -35,6 +35,7 @@ from k2so_tts_msgs.msg import TextPiece
 from rclpy.context import Context
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 from support.ros import TIMEOUT, Observer, running, start
 
 from k2so_tts.client import (
@@ -311,7 +312,7 @@ def test_a_fast_writer_loses_nothing(robot: Observer, speaker: Speaker) -> None:
         TextPiece, "text_pieces", pieces.append, pieces_qos()
     )
     try:
-        robot.wait(lambda: speaker._client.pieces.get_subscription_count() == 2)
+        robot.wait(lambda: speaker._current().pieces.get_subscription_count() == 2)
         with speaker.utterance() as utterance:
             for letter in text:
                 utterance.write(letter)
@@ -441,7 +442,7 @@ def test_a_node_that_nobody_spins_is_not_waited_for(robot: Observer) -> None:
     node = rclpy.create_node("mine", context=context)
     try:
         with Speaker(node=node, server_timeout=1.0) as speaker:
-            robot.wait(lambda: speaker._client._is_ready(0.0))
+            robot.wait(lambda: speaker._current()._is_ready(0.0))
             with pytest.raises(TimeoutError):
                 speaker.say(TEXT)
     finally:
@@ -465,6 +466,54 @@ def test_a_speaker_that_is_closed_falls_silent_and_leaves_no_thread(robot: Obser
     assert set(threading.enumerate()) <= before
 
 
+class Unheard:
+    """The handle of a goal of a participant that the server has forgotten."""
+
+    def __init__(self, goal_id: Any) -> None:
+        self.goal_id = goal_id
+
+    def get_result_async(self) -> Any:
+        return Future()
+
+    def cancel_goal_async(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("robot")
+@pytest.mark.parametrize("cancel", [False, True])
+def test_after_a_standstill_another_participant_asks(
+    monkeypatch: pytest.MonkeyPatch, *, cancel: bool
+) -> None:
+    """As the one that stood still may not be answered any more."""
+    monkeypatch.setattr(accepted_goal, "REPEAT_SECONDS", 1.0)
+    before = set(threading.enumerate())
+    with Speaker() as speaker, speaker.utterance() as utterance:
+        utterance.write(LONG if cancel else "One, two, three.")
+        utterance.end()
+        heard_word(utterance)
+        followed = utterance._goal._followed
+        assert followed is not None
+        followed._handle = Unheard(followed._handle.goal_id)
+        followed._standstill._noticed = True
+        if cancel:
+            assert utterance.cancel(TIMEOUT).reason is Reason.CANCELED
+        else:
+            assert utterance.wait(TIMEOUT).heard == "One, two, three."
+    assert set(threading.enumerate()) <= before
+
+
+def test_after_a_standstill_the_next_text_is_sent_by_another_participant(
+    robot: Observer, speaker: Speaker
+) -> None:
+    assert speaker.say("One.").complete
+    ((node, client),) = speaker._current.__self__._members  # type: ignore[attr-defined]
+    node._standstill._noticed = True
+    assert speaker.say("Two.").complete
+    assert speaker._current() is not client
+    assert speaker._current() is speaker._current()
+    robot.wait(lambda: robot.node.get_node_names().count("speaker") == 1)
+
+
 @contextlib.contextmanager
 def server_of_its_own(env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A server in the namespace /own that may be killed."""
@@ -482,7 +531,7 @@ def speak_until(speaker: Speaker, happens: Callable[[], object]) -> Spoken:
         utterance.write(LONG)
         heard_word(utterance)
         happens()
-        return utterance.wait(TIMEOUT)
+        return utterance.wait(2 * TIMEOUT)
 
 
 def test_a_server_that_was_started_again_does_not_know_the_text() -> None:

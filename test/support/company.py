@@ -25,7 +25,7 @@ from typing import Any
 
 from audio_common_msgs.msg import AudioStamped
 
-from k2so_tts.ros.client import ask
+from k2so_tts.ros.executors import ask
 from k2so_tts.ros.messages import speech_qos
 from support.recording import end_process
 from support.ros import Observer

@@ -48,8 +48,8 @@ from sensor_msgs.msg import TimeReference
 from std_msgs.msg import Bool
 
 from k2so_tts.audio import EMPTY_PCM, NANOSECONDS
-from k2so_tts.ros.client import ask
 from k2so_tts.ros.diagnostics import node_of, values_of
+from k2so_tts.ros.executors import ask
 from k2so_tts.ros.messages import (
     request_qos,
     speech_qos,

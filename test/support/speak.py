@@ -26,7 +26,7 @@ from k2so_tts_msgs.action import Speak
 from k2so_tts_msgs.msg import TextPiece
 from rclpy.action.client import ActionClient
 
-from k2so_tts.ros.client import ask
+from k2so_tts.ros.executors import ask
 from k2so_tts.ros.messages import pieces_qos, request_qos, words_qos
 from support.ros import TIMEOUT, Observer
 

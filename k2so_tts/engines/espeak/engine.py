@@ -42,7 +42,7 @@ _START_SECONDS = 10.0
 _LONGEST_RUN = 200
 """Characters without a pause that are spoken in one go. Of a clause espeak-ng drops without a word
 what goes beyond its 1000 phonemes (N_PHONEME_LIST in its synthesize.h): 300 characters may."""
-_RUN = re.compile(rf"(?:[^.!?,;:…\n。！？、，；：]|[.!?,;:](?=\S)){{{_LONGEST_RUN + 1},}}")
+_PAUSE = re.compile(r"[.!?,;:](?!\S)|[…\n。！？、，；：]|\Z")
 
 
 class EspeakEngine:
@@ -150,14 +150,14 @@ class EspeakEngine:
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
     """A text, cut at spaces where too much of it has no pause; each piece with its offset."""
-    start = 0
-    for run in _RUN.finditer(text):
-        at = run.start()
-        while run.end() - at > _LONGEST_RUN:
+    start = at = 0
+    for pause in _PAUSE.finditer(text):
+        while pause.end() - at > _LONGEST_RUN:
             space = text.rfind(" ", at + 1, at + _LONGEST_RUN)
-            at = space if space > 0 else text.find(" ", at + _LONGEST_RUN, run.end())
-            if at < 0:
+            space = space if space > 0 else text.find(" ", at + _LONGEST_RUN, pause.end())
+            if space < 0:
                 break
-            yield start, text[start:at]
-            start = at
+            yield start, text[start:space]
+            start = at = space
+        at = pause.end()
     yield start, text[start:]

@@ -25,13 +25,11 @@ from k2so_tts.audio import NANOSECONDS
 from k2so_tts.ros.admission import GoalRefused
 from k2so_tts.ros.endings import Ending
 from k2so_tts.ros.messages import TTS, AudioStamped, Speak, to_duration
-from k2so_tts.ros.speech_queue import INTERRUPT, QUEUE, REJECT, REPLACE
+from k2so_tts.ros.spoken import Policy
 from k2so_tts.synthesis.word_timeline import TimedWord
 
-_POLICIES = ("", QUEUE, REPLACE, REJECT, INTERRUPT)
-"""Of `policy` in k2so_tts_msgs/Speak, by value; empty: that of the node."""
 _UNKNOWN_LATENCY = -1.0
-LONGEST_NAME = 256
+_LONGEST_NAME = 256
 """Characters of the name of a stream."""
 
 
@@ -70,10 +68,11 @@ def _say_request(goal: Any) -> SpeechRequest:
 
 
 def _speak_request(goal: Any) -> SpeechRequest:
-    if goal.policy >= len(_POLICIES):
-        raise GoalRefused(f"policy is {goal.policy}; allowed: 0 to {len(_POLICIES) - 1}")
-    if len(goal.stream) > LONGEST_NAME:
-        raise GoalRefused(f"stream has {len(goal.stream)} characters; allowed: {LONGEST_NAME}")
+    if goal.policy > max(Policy):
+        raise GoalRefused(f"policy is {goal.policy}; allowed: 0 to {max(Policy)}")
+    policy = Policy(goal.policy)
+    if len(goal.stream) > _LONGEST_NAME:
+        raise GoalRefused(f"stream has {len(goal.stream)} characters; allowed: {_LONGEST_NAME}")
     return SpeechRequest(
         goal.text,
         goal.language,
@@ -82,7 +81,7 @@ def _speak_request(goal: Any) -> SpeechRequest:
         goal.stream,
         goal.voice,
         goal.pitch,
-        _POLICIES[goal.policy],
+        "" if policy is Policy.DEFAULT else policy.name.lower(),
         goal.priority,
     )
 

@@ -57,7 +57,7 @@ class Admission:
         entries = list(self._entries.items())
         staying = [key for key, entry in entries if entry.priority > priority]
         if policy == REJECT and any(entry.priority >= priority for _, entry in entries):
-            raise GoalRefused("another goal is being spoken (queue_policy: reject)")
+            raise GoalRefused("another goal is being spoken (policy: reject)")
         if len(staying if policy == REPLACE else entries) < most:
             return None
         weaker = priority + (policy == INTERRUPT)

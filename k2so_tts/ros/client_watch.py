@@ -60,11 +60,16 @@ class ClientWatch:
         self._on_lost = on_lost
         self._candidates: dict[Hashable, frozenset[bytes]] = {}
         self._first_seen: dict[Hashable, float] = {}
-        node.create_timer(_CHECK_SECONDS, self.check)
+        self._timer = node.create_timer(_CHECK_SECONDS, self.check)
+        self._timer.cancel()
 
     def check(self) -> None:
-        """Look at the graph: now and then, and when a goal was accepted."""
+        """Look at the graph: when a goal was accepted, and from then on until all have ended."""
         goals = list(self._goals())
+        if not goals:
+            self._timer.cancel()
+        elif self._timer.is_canceled():
+            self._timer.reset()
         present = {action: self._clients_of(action) for action in {goal.action for goal in goals}}
         self._candidates = {
             goal.key: self._candidates.get(goal.key) or present[goal.action] for goal in goals

@@ -43,7 +43,7 @@ class Reason(IntEnum):
     INTERRUPTED = 5
     """By another utterance, and was not to go on."""
     DROPPED = 6
-    """It gave its place in a full queue to one of a higher priority."""
+    """It gave its place in a full queue to a more urgent one."""
     PLAYER_LOST = 7
     FRAMES_LOST = 8
     """A part of it never reached the player, or was skipped there."""

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""`speak_server`: speaks the goals of the action `say`, as chunks on the topic `audio`."""
+"""`speak_server`: speaks the goals of `say` and `speak`, as chunks on the topic `audio`."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class SpeakServer(Node):
         self._reception.line.accept(utterance.key, utterance.priority)
         if dropped is not None:
             self._reception.line.end(dropped)
-            message = "dropped from the full queue for a goal of a higher priority (max_queue)"
+            message = "dropped from the full queue for a more urgent goal (max_queue)"
             self._queue_thread.post(lambda queue: queue.end(dropped, Reason.DROPPED, message))
         self._queue_thread.post(lambda queue: queue.submit(utterance))
 

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -68,10 +67,6 @@ class WordTimeline:
         for mark in marks:
             self._marks.append(mark)
             self._end_word()
-
-    def index_at(self, frame: int) -> int:
-        """The index of the first word that begins at `frame` or later."""
-        return bisect_left(self.words, frame, key=lambda word: word.frame)
 
     def _end_word(self) -> None:
         """Add a word if the latest mark ends one; forget the marks before it."""

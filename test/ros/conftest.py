@@ -15,7 +15,39 @@
 
 """Fixtures of the tests of nodes and programs."""
 
-from support.espeak import espeak
-from support.fixtures import observer, ros_domain, shared_robot, sound_env, sound_server
+from collections.abc import Iterator
+from contextlib import closing
 
-__all__ = ["espeak", "observer", "ros_domain", "shared_robot", "sound_env", "sound_server"]
+import pytest
+from support.espeak import espeak
+from support.fixtures import (
+    observer,
+    quiet_robot,
+    ros_domain,
+    shared_robot,
+    sound_env,
+    sound_server,
+)
+from support.ros import Observer, running
+
+__all__ = [
+    "espeak",
+    "observer",
+    "quiet_robot",
+    "ros_domain",
+    "shared_robot",
+    "sound_env",
+    "sound_server",
+]
+
+
+@pytest.fixture(scope="module")
+def robot() -> Iterator[Observer]:
+    """Both nodes, on no sound device, in the domain of the programs that a test starts."""
+    with (
+        closing(Observer()) as observer,
+        running("audio_player", device="null"),
+        running("speak_server"),
+    ):
+        observer.wait_for_nodes()
+        yield observer

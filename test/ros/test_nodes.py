@@ -23,7 +23,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,15 +60,6 @@ def heaps_in(maps: str) -> int:
     pairs = re.findall(r"^(\w+)-\w+ rw-p .*\n\w+-(\w+) ---p", maps, re.MULTILINE)
     spans = [(int(begin, 16), int(end, 16)) for begin, end in pairs]
     return sum(begin % HEAP_BYTES == 0 and end - begin == HEAP_BYTES for begin, end in spans)
-
-
-@pytest.fixture
-def quiet_robot(observer: Observer) -> Iterator[Observer]:
-    """Both nodes, playing to nobody in real time, and who watches them."""
-    with running("audio_player", device="null"), running("speak_server") as server:
-        observer.server = psutil.Process(server.pid)
-        observer.wait_for_nodes()
-        yield observer
 
 
 def heard_so_far(observer: Observer) -> int:

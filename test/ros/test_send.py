@@ -21,25 +21,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 import pytest
-from support.ros import TIMEOUT, Observer, running
+from support.ros import TIMEOUT, Observer
 
 SEND = ("k2so-tts", "send")
 LONG = " ".join(f"Number {n} is spoken." for n in range(40))
-
-
-@pytest.fixture(scope="module")
-def robot() -> Iterator[Observer]:
-    """Both nodes, on no sound device, and their observer."""
-    with (
-        closing(Observer()) as observer,
-        running("audio_player", device="null"),
-        running("speak_server"),
-    ):
-        observer.wait_for_nodes()
-        yield observer
 
 
 def send(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -32,17 +32,10 @@ from support.speak import SpeakClient
 
 from k2so_tts.ros.endings import Reason
 from k2so_tts.ros.messages import words_qos
+from k2so_tts.ros.spoken import Policy
 
 LONG = " ".join(f"This is sentence number {number}." for number in range(30))
 RESULT = Speak.Result
-
-
-@pytest.fixture
-def quiet_robot(observer: Observer) -> Iterator[Observer]:
-    """Both nodes, playing to nobody in real time, and who watches them."""
-    with running("audio_player", device="null"), running("speak_server"):
-        observer.wait_for_nodes()
-        yield observer
 
 
 @pytest.fixture
@@ -58,8 +51,9 @@ def client(shared_robot: Observer) -> Iterator[SpeakClient]:
         yield client
 
 
-def test_reasons_have_the_values_of_the_message() -> None:
+def test_reasons_and_policies_have_the_values_of_the_message() -> None:
     assert all(getattr(RESULT, reason.name) == reason for reason in Reason)
+    assert all(getattr(Speak.Goal, policy.name) == policy for policy in Policy)
 
 
 def test_what_was_spoken_without_a_device_is_unheard(client: SpeakClient) -> None:

@@ -24,7 +24,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from rclpy.context import Context
 from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
-from support.ros import TIMEOUT, Observer, running, start
+from support.ros import TIMEOUT, Observer, start
 
 from k2so_tts.client import (
     AsyncSpeaker,
@@ -70,18 +69,6 @@ SHORT_LEASE = f"""
 </profiles>
 """
 """What Fast DDS reads: who is silent for so long has gone, instead of after 20 s."""
-
-
-@pytest.fixture(scope="module")
-def robot() -> Iterator[Observer]:
-    """Both nodes, on no sound device, and their observer."""
-    with (
-        closing(Observer()) as observer,
-        running("audio_player", device="null"),
-        running("speak_server"),
-    ):
-        observer.wait_for_nodes()
-        yield observer
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 
+import psutil
 import pytest
 
 from support.ros import Observer, clean_shared_memory, own_domain, running
@@ -43,6 +44,15 @@ def observer() -> Iterator[Observer]:
     """A ROS participant that sends goals and records what it sees."""
     with closing(Observer()) as found:
         yield found
+
+
+@pytest.fixture
+def quiet_robot(observer: Observer) -> Iterator[Observer]:
+    """Both nodes, playing to nobody in real time, and who watches them."""
+    with running("audio_player", device="null"), running("speak_server") as server:
+        observer.server = psutil.Process(server.pid)
+        observer.wait_for_nodes()
+        yield observer
 
 
 @pytest.fixture(scope="module")

@@ -156,6 +156,8 @@ class SpeechQueue:
         now = self._clock()
         if not self._liveness.hear_from(player, now) or not self._queue:
             return
+        for paused in self._queue[1:]:
+            paused.note_late_losses(track)
         utterance = self._queue[0]
         located = utterance.wire.locate(stamp_ns)
         if located is None:

@@ -256,6 +256,15 @@ class Utterance:
         resumed = progress.confirmed is None or progress.confirmed_at < last_began_at
         progress.confirm(part, frame, now, resumed=resumed)
 
+    def note_late_losses(self, track: PlayerTrack | None) -> None:
+        """A player reports on what it still plays after this utterance was interrupted."""
+        begins = self.wire.locate(track.start_ns) if track is not None else None
+        if track is None or begins is None or not track.lost_frames:
+            return
+        part, frame = begins
+        if frame < self.sent:  # else it is of the utterance that follows
+            self.progress.losses.frames[part.first] = track.lost_frames
+
     def plays(self, frame: int, *, by_clock: bool) -> bool:
         """Whether the part that a frame is in is being played, or by the clock may be."""
         progress = self.progress

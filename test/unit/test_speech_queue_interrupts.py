@@ -97,6 +97,37 @@ def test_what_is_about_to_end_is_not_interrupted(before: float) -> None:
     assert [key for key, _ in player.heard] == [0, 1]
 
 
+@pytest.mark.parametrize("moment", [0.93, 0.943, 0.955, 0.99, 1.05])
+def test_what_is_lost_just_before_an_interruption_is_not_heard(moment: float) -> None:
+    """The player reports it when the other goal is spoken already."""
+    robot = SimulatedRobot()
+    robot.player().loses = frozenset({900})
+    long = robot.goal(Say(3000))
+    robot.run(moment)
+    urgent = robot.goal(Say(500), policy=INTERRUPT)
+    robot.finish_all(6)
+    assert urgent.outcome is Outcome.SUCCEEDED
+    assert long.ending is not None
+    assert long.ending.reason is Reason.FRAMES_LOST
+    assert long.text == words(900)
+
+
+@pytest.mark.parametrize("moment", [0.4, 0.643, 0.655, 0.9])
+def test_what_is_lost_of_an_interruption_counts_for_no_other(moment: float) -> None:
+    robot = SimulatedRobot()
+    player = robot.player()
+    long = robot.goal(Say(3000))
+    robot.run(moment)
+    player.loses = frozenset({300})
+    urgent = robot.goal(Say(800), policy=INTERRUPT)
+    robot.run(0.8)
+    player.loses = frozenset()
+    robot.finish_all(6)
+    assert long.outcome is Outcome.SUCCEEDED
+    assert urgent.ending is not None
+    assert urgent.ending.reason is Reason.FRAMES_LOST
+
+
 def test_an_interruption_is_interrupted() -> None:
     robot = SimulatedRobot()
     player = robot.player()

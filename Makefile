@@ -31,7 +31,7 @@ help: ## list the targets
 	@echo 'make ... ROS_DISTRO=jazzy  on ROS 2 Jazzy (kilted unless set); environments live side by side'
 	@echo 'make ... PYTHON=python3.12 with another Python (3.10 to 3.13), on the first set-up'
 
-setup: $(install)/.interfaces $(venv)/.common $(venv)/.piper ## install ROS 2 and what else building and speaking takes
+setup: $(venv)/.common $(venv)/.piper $(install)/.interfaces ## install ROS 2 and what else building and speaking takes
 
 build: setup $(install)/.k2so_tts ## the set-up, then build and install the package (the default)
 

@@ -109,16 +109,16 @@ class AcceptedGoal:
         self._cancel_other: Callable[[], object] = lambda: None
         self._absences = 0
         self._standstill = Standstill()
-        self._newcomer: threading.Thread | None = None
+        self._other_thread: threading.Thread | None = None
         self._timer = node.create_timer(
             REPEAT_SECONDS, self._repeat, group, Clock(clock_type=ClockType.STEADY_TIME)
         )
         self._ask()
 
     @property
-    def has_newcomer(self) -> bool:
+    def asks_twice(self) -> bool:
         """Another participant asks as well, or did."""
-        return self._newcomer is not None
+        return self._other_thread is not None
 
     def cancel(self) -> None:
         """Ask the server to cancel the goal; the response tells when it has."""
@@ -129,8 +129,8 @@ class AcceptedGoal:
     def close(self) -> None:
         """Follow the goal no more, and wait until the other participant has left. In any thread."""
         self.fail(SpeechError("the goal is not followed any more"))
-        if self._newcomer is not None:
-            self._newcomer.join(_JOIN_SECONDS)
+        if self._other_thread is not None:
+            self._other_thread.join(_JOIN_SECONDS)
 
     def fail(self, error: Exception) -> None:
         """Follow the goal no more: `response` raises `error`, unless it has come already."""
@@ -144,11 +144,11 @@ class AcceptedGoal:
         if self.response.done():
             self._node.destroy_timer(self._timer)
             return
-        if self._standstill.look() and self._newcomer is None:
-            self._newcomer = threading.Thread(
-                target=self._ask_as_newcomer, name="newcomer", daemon=True
+        if self._standstill.look() and self._other_thread is None:
+            self._other_thread = threading.Thread(
+                target=self._ask_as_another, name="result client", daemon=True
             )
-            self._newcomer.start()
+            self._other_thread.start()
         if self._client.server_is_ready():
             self._absences = 0
             if self._cancelled:
@@ -172,10 +172,10 @@ class AcceptedGoal:
             with contextlib.suppress(concurrent.futures.InvalidStateError):
                 self.response.set_result(response)
 
-    def _ask_as_newcomer(self) -> None:
+    def _ask_as_another(self) -> None:
         """Follow the goal from another participant, in a thread of its own, until it has ended."""
         with contextlib.suppress(SpeechError, TimeoutError):  # as ROS is shut down
-            own = ClientNode("newcomer", "/", self._node.context.get_domain_id())
+            own = ClientNode("result_client", "/", self._node.context.get_domain_id())
             client = self._action.client_on(own.node)
             own.start()
             try:

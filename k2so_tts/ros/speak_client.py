@@ -279,7 +279,7 @@ class SpeakGoal:
     @property
     def needs_close(self) -> bool:
         """It has something that `close` waits for."""
-        return self._followed is not None and self._followed.has_newcomer
+        return self._followed is not None and self._followed.asks_twice
 
     def close(self) -> None:
         """Wait until all is gone that followed it, after `abandon`."""

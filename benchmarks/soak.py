@@ -18,11 +18,13 @@
     PYTHONPATH=$PYTHONPATH:test python benchmarks/soak.py [--minutes 10] [--seed N] [--busy]
 
 Real nodes in processes of their own, espeak-ng, PortAudio and a private virtual sound card
-(PipeWire with a null sink). Goals of random length, language, rate and volume are sent, cancelled
-and replaced; parameters of both nodes are set; further players, on no device or on WAV files, join
-and leave or are killed; others subscribe to `audio` for a while. Every half minute or so all goals
-end, and what the card was given is compared, frame by frame, with what espeak-ng makes of the
-texts. The actions are drawn from the seed; their timing depends on the machine as well.
+(PipeWire with a null sink). Goals of both actions, of random length, language, rate, volume and
+priority, are sent, cancelled, replaced and interrupted; texts are written while they are spoken;
+parameters of both nodes are set; further players, on no device or on WAV files, join and leave or
+are killed; others subscribe to `audio` for a while. Every half minute or so all goals end. What the
+card was given is compared, frame by frame, with what was sent, and that of `say`, unless it was
+interrupted, with what espeak-ng makes of the texts. The actions are drawn from the seed; their
+timing depends on the machine as well.
 
 The exit code is 1, with the reasons printed, when a bound of `test/support/soak.py` is exceeded.
 `make soak` and `make soak-check` run it.
@@ -39,6 +41,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from callback import busy
 from rich.console import Console
@@ -54,6 +57,8 @@ from k2so_tts.processes import exit_on_signals
 
 REST_SECONDS = 2.0
 """The device is closed after so little silence that it is opened again many times."""
+WRITING_SECONDS = 60.0
+"""A text may be left alone for so long before its next piece: longer than a round lasts."""
 LATENCY_RANKS = {"p50": 50.0, "p99": 99.0, "max": 100.0}
 
 
@@ -73,6 +78,7 @@ def _rows(report: Report) -> Iterator[tuple[str, str]]:
     yield "goals", f"{report.outcomes.total()}: {outcomes}"
     for name, times in report.company.items():
         yield f"further {name} that joined", str(times)
+    yield "utterances that were interrupted", str(report.interruptions)
     yield "sent, frames at 22.05 kHz", f"{report.sent_frames:,}"
     yield "recordings that were judged", f"{report.judged} of {report.windows}"
     yield "longest standstill of the machine, ms", f"{1e3 * report.longest_standstill:.0f}"
@@ -108,7 +114,8 @@ def prepared(seed: int, *, with_busy_core: bool) -> Iterator[Soak]:
         steady = {**STEADY, "rest_after": REST_SECONDS}
         env = {**os.environ, **sound.env}
         player = stack.enter_context(running("audio_player", env, errors.fileno(), **steady))
-        server = stack.enter_context(running("speak_server", None, errors.fileno()))
+        patient: dict[str, Any] = {"stream_timeout": WRITING_SECONDS}
+        server = stack.enter_context(running("speak_server", None, errors.fileno(), **patient))
         observer = stack.enter_context(closing(Observer()))
         observer.wait_for_nodes()
         if with_busy_core:

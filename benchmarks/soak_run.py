@@ -29,12 +29,12 @@ from sensor_msgs.msg import TimeReference
 from soak_actions import PLAYER, POLICIES, SERVER, VOLUMES, RandomActions, SentGoal
 from support.company import Company
 from support.recording import RecorderLostFramesError
-from support.ros import Observer
+from support.ros import Goal, Observer
 from support.soak import FAULTS, Footprint, Report, Utterance, Wire, judge
 from support.sound import STEADY, SoundServer, SoundServerError
 from support.standstills import Standstills
 
-from k2so_tts.audio import EMPTY_PCM, Pcm, apply_gain
+from k2so_tts.audio import EMPTY_PCM, NANOSECONDS, Pcm, apply_gain
 from k2so_tts.engines.espeak.engine import EspeakEngine
 from k2so_tts.ros.messages import playhead_qos, to_nanoseconds
 from k2so_tts.settings import brief
@@ -73,13 +73,15 @@ class Soak:
         self._wire = Wire()
         self._heard_at = 0.0
         """When the last playhead was received (s, monotonic)."""
-        self._latency_ns: dict[int, int] = {}
+        self._heard_ns: dict[int, int] = {}
+        """When the frame with a stamp was heard, of the first frames that were reported."""
         observer.node.create_subscription(
             TimeReference, "playhead", self._on_playhead, playhead_qos()
         )
 
     def close(self) -> None:
-        """End the guests, the engine and the thread."""
+        """End the guests, the clients, the engine and the thread."""
+        self._actions.close()
         self._company.close()
         self._standstills.close()
         self._engine.close()
@@ -131,6 +133,7 @@ class Soak:
         with self._sound.record() as recording:
             recording.lost_frames()
             self._act_for(ROUND_SECONDS)
+            self._actions.end_streams()
             self._wait_for_silence()
             recording.wait_for_frames(recording.frames + self._sound.rate // 2, TIMEOUT_SECONDS)
             utterances = self._collect()
@@ -178,9 +181,15 @@ class Soak:
             audio, observer.audio = observer.audio, []
             log, observer.log = observer.log, []
             observer.playheads, observer.speaking = [], observer.speaking[-1:]
-        for _, message in audio:
+        to_clock_ns = time.time_ns() - time.monotonic_ns()
+        for arrived_at, message in audio:
             pcm = np.array(message.audio.audio_data.int16_data, np.int16)
-            self._wire.add(to_nanoseconds(message.header.stamp), pcm)
+            stamp_ns = to_nanoseconds(message.header.stamp)
+            self._wire.add(stamp_ns, pcm)
+            if stamp_ns in self._heard_ns and len(pcm):
+                due_ns = max(stamp_ns, int(arrived_at * NANOSECONDS) + to_clock_ns)
+                report.latencies_ms.append((self._heard_ns.pop(stamp_ns) - due_ns) / 1e6)
+        self._heard_ns.clear()
         utterances = {utterance.start_ns: utterance for utterance in self._wire.take()}
         sent = self._actions.take_sent()
         report.outcomes.update(each.outcome for each in sent)
@@ -191,7 +200,8 @@ class Soak:
             if entry.level >= LoggingSeverity.ERROR
         ]
         for each in sent:
-            if each.outcome == "succeeded":
+            is_made_whole = isinstance(each.goal, Goal) and not each.may_be_interrupted
+            if each.outcome == "succeeded" and is_made_whole:
                 self._compare(each, utterances)
         self._count(utterances)
         return list(utterances.values())
@@ -200,14 +210,13 @@ class Soak:
         report = self.report
         for start_ns, utterance in utterances.items():
             report.sent_frames += utterance.frames
+            report.interruptions += bool(utterance.cut_at)
             if not (utterance.gapless and utterance.ended):
                 report.surprises.append(f"the utterance at {start_ns} has a gap")
-            if start_ns in self._latency_ns:
-                report.latencies_ms.append(self._latency_ns[start_ns] / 1e6)
-        self._latency_ns.clear()
 
     def _compare(self, sent: SentGoal, utterances: dict[int, Utterance]) -> None:
-        """Compare what a goal put on the wire with what the engine makes of its text."""
+        """Compare what a goal of `say` put on the wire with what the engine makes of its text."""
+        assert isinstance(sent.goal, Goal)
         feedback = sent.goal.feedback
         utterance = utterances.get(feedback[0][1]) if feedback else None
         if utterance is None:
@@ -246,9 +255,8 @@ class Soak:
     def _on_playhead(self, message: TimeReference) -> None:
         if message.source == PLAYER:
             self._heard_at = time.monotonic()
-            start_ns = to_nanoseconds(message.time_ref)
-            latency_ns = to_nanoseconds(message.header.stamp) - start_ns
-            self._latency_ns.setdefault(start_ns, latency_ns)
+            heard_ns = to_nanoseconds(message.header.stamp)
+            self._heard_ns.setdefault(to_nanoseconds(message.time_ref), heard_ns)
 
 
 def _footprint(process: Any) -> Footprint:

@@ -43,6 +43,17 @@ _MOST_ABSENCES = 3
 a standstill, is discovered again meanwhile."""
 
 
+class _Client(ActionClient):  # type: ignore[type-arg] # no generic class before Kilted
+    """An action client that may be made on a node while that is spun in another thread.
+
+    rclpy adds it to the node before it has its lock (github.com/ros2/rclpy/issues/1589).
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._lock = threading.Lock()
+        super().__init__(*arguments, **options)
+
+
 class NamedAction(NamedTuple):
     """An action."""
 
@@ -54,7 +65,7 @@ class NamedAction(NamedTuple):
         self, node: Node, group: CallbackGroup | None = None
     ) -> ActionClient[Any, Any, Any]:
         """A client of it on a node, with callbacks in this group (None: the node's default)."""
-        return ActionClient(
+        return _Client(
             node,
             self.type,
             self.name,

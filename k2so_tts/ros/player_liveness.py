@@ -95,7 +95,12 @@ class PlayerLiveness:
         self.lost_at: float | None = None
         self._graph = graph
         self._created_at = now
-        self._followed = ""
+        self.followed = ""
+        """The player whose playheads count."""
+        self._with_device: set[str] = set()
+        """Players that did not say when they last reported that they have no sound device."""
+        self._with_device_among: frozenset[Hashable] = frozenset()
+        """The players that were there then."""
         self._last_playhead_at = -math.inf
         self._announced = False
         self._announced_at = -math.inf
@@ -136,13 +141,25 @@ class PlayerLiveness:
         self._announced = True
         self._announced_at = now
 
-    def hear_from(self, player: str, now: float) -> bool:
-        """A player has reported a playhead, of whatever; False if another one is followed."""
+    def hear_from(self, player: str, now: float, *, has_device: bool = True) -> bool:
+        """A player has reported a playhead, of whatever; False if another one is followed.
+
+        One that has no sound device is not followed while one with a device is there.
+        """
         self._announced = True
+        if not has_device:
+            self._with_device.discard(player)
+            if self._with_device and self._with_device_among <= self._graph.player_ids():
+                return False
+            self._with_device.clear()
+        elif player not in self._with_device:
+            self._with_device.add(player)
+            self._with_device_among = self._graph.player_ids()
         is_recent = now - self._last_playhead_at < _FOLLOW_SECONDS
-        if player != self._followed and self.is_confirmed and is_recent:
+        is_better = has_device and self.followed not in self._with_device
+        if player != self.followed and self.is_confirmed and is_recent and not is_better:
             return False
-        self._followed = player
+        self.followed = player
         self._last_playhead_at = now
         return True
 

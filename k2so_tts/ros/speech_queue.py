@@ -31,7 +31,7 @@ from k2so_tts.ros.player_liveness import PlayerLiveness, PlayerState
 from k2so_tts.ros.speech_queue_delegate import SpeechQueueDelegate
 from k2so_tts.ros.utterance import REPEAT_SECONDS, Utterance
 from k2so_tts.ros.utterance_sender import SendLimits, UtteranceSender
-from k2so_tts.ros.wire_timeline import PlayerTrack
+from k2so_tts.ros.wire_timeline import NOWHERE, PlayerTrack
 from k2so_tts.ros.word_teller import WordTeller
 from k2so_tts.synthesis.synthesis import Synthesis
 
@@ -154,7 +154,9 @@ class SpeechQueue:
         It is a frame of `track`; None if the player does not say so.
         """
         now = self._clock()
-        if not self._liveness.hear_from(player, now) or not self._queue:
+        has_device = track is None or track.sink != NOWHERE
+        before = self._liveness.followed
+        if not self._liveness.hear_from(player, now, has_device=has_device) or not self._queue:
             return
         for paused in self._queue[1:]:
             paused.note_late_losses(track)
@@ -166,7 +168,9 @@ class SpeechQueue:
         if utterance.is_of_earlier(track, frame, now):
             return
         by_clock = self._liveness.follows_clock
-        utterance.confirm(span.first, frame, now, track, by_clock=by_clock)
+        utterance.confirm(
+            span.first, frame, now, track, by_clock=by_clock, takes_over=player != before
+        )
         at_part_start = utterance.progress.confirmed == utterance.wire.spans[-1].first
         self._liveness.confirm(at_part_start=at_part_start)
         self._delegate.fault("player", None)

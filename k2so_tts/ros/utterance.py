@@ -233,18 +233,27 @@ class Utterance:
         return int(self.position(now, by_clock=by_clock)) if confirmed is None else confirmed
 
     def confirm(
-        self, part: int, frame: int, now: float, track: PlayerTrack | None, *, by_clock: bool
+        self,
+        part: int,
+        frame: int,
+        now: float,
+        track: PlayerTrack | None,
+        *,
+        by_clock: bool,
+        takes_over: bool = False,
     ) -> None:
         """A player reports that `frame`, of the part that begins with frame `part`, is being heard.
 
         It is of `track`; None if the player does not say so. What was spoken `by_clock`, before the
-        player was there, is not lost.
+        player was there, is not lost. `takes_over`: what was reported before came from another.
         """
         progress = self.progress
-        if track is not None:
-            progress.sinks.add(track.sink)
         begins = None if track is None else self.wire.locate(track.start_ns)
         track_start = part if begins is None else begins[1]
+        if takes_over and track_start <= _ROUNDING_FRAMES:
+            progress.sinks.clear()
+        if track is not None:
+            progress.sinks.add(track.sink)
         if progress.confirmed is None and by_clock:
             progress.joined_late = track is None or track_start > part + _ROUNDING_FRAMES
         if track is not None and not by_clock:

@@ -185,7 +185,7 @@ class PhraseCache:
         if not self._used or time.monotonic() < self._recorded_at + _RECORD_USE_SECONDS:
             return
         self._recorded_at = time.monotonic()
-        with suppress(sqlite3.Error, OSError), self._open(busy_seconds=0.0) as file:
+        with suppress(sqlite3.Error, OSError), self._open(wait=False) as file:
             self._record_use(file)
 
     def _record_use(self, file: sqlite3.Connection) -> None:
@@ -198,11 +198,14 @@ class PhraseCache:
         self._recorded_at = time.monotonic()
 
     @contextmanager
-    def _open(self, busy_seconds: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
-        """A connection for one transaction, which is committed at the end."""
+    def _open(self, wait: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection for one transaction, which is committed at the end.
+
+        `wait`: for others that write, `_BUSY_SECONDS` at most.
+        """
         import sqlite3
 
-        with closing(sqlite3.connect(self.path, timeout=busy_seconds)) as file:
+        with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS if wait else 0.0)) as file:
             if _format_of(file) == 0:
                 for statement in _CREATE:
                     file.execute(statement)

@@ -177,6 +177,21 @@ def test_a_number_of_many_words_counts_as_heard_when_its_last_one_is(engine: Esp
     assert mark.frame > 0.6 * frames
 
 
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("of the", ["of the"]),
+        ("I am in the house. By it I am", ["I am", "in the", "house", "By", "it", "I am"]),
+        ("(of the) 1000 miles", ["of the", "1000", "miles"]),
+    ],
+)
+def test_what_espeak_says_together_has_been_spoken_together(
+    engine: EspeakEngine, text: str, spoken: list[str]
+) -> None:
+    ends = [0, *(mark.text_end for mark in marks(engine, text))]
+    assert [text[begin:end].strip(" .()") for begin, end in pairwise(ends)] == spoken
+
+
 @pytest.mark.parametrize("rate", [0.25, 0.4, 0.45, 0.5, 2.0, 4.0])
 def test_rate_changes_the_duration(engine: EspeakEngine, rate: float) -> None:
     normal = len(speak(engine, SENTENCE * 2))

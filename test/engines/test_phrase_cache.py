@@ -371,7 +371,9 @@ def test_processes_may_make_the_file_at_once(phrases: PhraseCache) -> None:
     write = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
+        "from k2so_tts.synthesis import phrase_cache\n"
         "from k2so_tts.synthesis.phrase_cache import Phrase, PhraseCache\n"
+        "phrase_cache._BUSY_SECONDS = 60.0\n"  # the disk may be slow
         "for round in sys.stdin:\n"
         "    p = PhraseCache(directory=Path(sys.argv[1]) / round.strip())\n"
         "    p.put(sys.argv[2], Phrase(24000, np.ones(50_000, np.int16), ()))\n"
@@ -405,7 +407,9 @@ def test_processes_may_make_the_file_at_once(phrases: PhraseCache) -> None:
 def test_processes_share_it_and_one_may_be_killed(phrases: PhraseCache) -> None:
     write = (
         "import itertools, sys, numpy as np\n"
+        "from k2so_tts.synthesis import phrase_cache\n"
         "from k2so_tts.synthesis.phrase_cache import Phrase, PhraseCache\n"
+        "phrase_cache._BUSY_SECONDS = 60.0\n"  # the disk may be slow
         "p = PhraseCache(); print('ready', flush=True)\n"
         "for n in itertools.count():\n"
         "    p.put(f'{sys.argv[1]}{n % 7}', Phrase(24000, np.full(50_000, n, np.int16), ()))\n"

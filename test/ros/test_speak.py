@@ -21,12 +21,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from k2so_tts_msgs.action import Speak
 from k2so_tts_msgs.msg import Word
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
+from support.company import Company
 from support.ros import ABORTED, CANCELED, SUCCEEDED, TIMEOUT, Observer, running
 from support.speak import SpeakClient
 
@@ -66,6 +68,21 @@ def test_what_was_spoken_without_a_device_is_unheard(client: SpeakClient) -> Non
     assert 0 < goal.result.perceived_latency_ms < 10_000
     assert [word.word for _, word in goal.words] == ["Hello", "world"]
     assert [(word.text_start, word.text_end) for _, word in goal.words] == [(0, 5), (7, 12)]
+
+
+def test_it_was_heard_if_one_of_two_players_has_a_device(
+    quiet_robot: Observer, quiet_client: SpeakClient, tmp_path: Path
+) -> None:
+    def players() -> str:
+        return quiet_robot.status("/speak_server")["players"]
+
+    with closing(Company(tmp_path, quiet_robot)) as company:
+        company.join("wav")
+        quiet_robot.wait(lambda: players() == "2")
+        assert quiet_client.say("One, two, three.").result.reason == RESULT.FINISHED
+        assert quiet_client.say("Four.").result.reason == RESULT.FINISHED
+    quiet_robot.wait(lambda: players() == "1")
+    assert quiet_client.say("Five.").result.reason == RESULT.UNHEARD
 
 
 def test_nothing_to_say_is_said_at_once(client: SpeakClient) -> None:

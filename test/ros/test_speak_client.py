@@ -397,10 +397,19 @@ def test_a_wait_for_a_word_ends_in_time() -> None:
 
 
 @pytest.mark.parametrize("kind", [SingleThreadedExecutor, MultiThreadedExecutor])
-def test_a_speaker_lives_on_a_node_of_ones_own(robot: Observer, kind: type[Executor]) -> None:
+def test_a_speaker_lives_on_a_node_of_ones_own(
+    robot: Observer, kind: type[Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("mine", context=context)
+    add_waitable = node.add_waitable
+
+    def add_and_look(waitable: Any) -> None:
+        add_waitable(waitable)
+        waitable.get_num_entities()  # as the executor may do at once
+
+    monkeypatch.setattr(node, "add_waitable", add_and_look)
     executor = kind(context=context)
     executor.add_node(node)
     spinning = threading.Thread(target=executor.spin)

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from k2so_tts.audio import EMPTY_PCM, Pcm, frames_to_ns, to_samples
+from k2so_tts.audio import EMPTY_PCM, NANOSECONDS, Pcm, frames_to_ns, to_samples
 from k2so_tts.playback.fades import FADE_SECONDS
 from support.compare import Match, Mono, align, find_speech
 
@@ -49,6 +49,9 @@ _MOST_TRIES = 20
 """Places where an utterance may seem to begin."""
 _LOOK = 4096
 """Frames by which the place where an utterance begins is chosen."""
+_LATE_SECONDS = 0.5
+"""For so long an utterance may go on after the place where it was to fall silent: what the device
+holds already is heard."""
 
 GROWTH_MIB = 10.0
 """Memory that a node and its children may have more at the end than once it had settled. It is no
@@ -73,8 +76,8 @@ class Utterance:
     pieces: list[Pcm] = field(default_factory=list)
     frames: int = 0
     ended: bool = False
-    cut: bool = False
-    """Its end marker called it back: what was not heard yet is not to be heard."""
+    cut_at: int | None = None
+    """From this frame on its end marker called it back: what is not heard yet is not to be."""
     gapless: bool = True
     """Each stamp was where the frames before it ended."""
 
@@ -100,8 +103,11 @@ class Wire:
             last.pieces.append(pcm)
             last.frames += len(pcm)
         elif last is not None:
-            last.cut |= stamp_ns == last.start_ns
-            last.gapless &= last.cut or self._is_due(last, stamp_ns)
+            at = max(0, round((stamp_ns - last.start_ns) * WIRE_HZ / NANOSECONDS))
+            if at < last.frames:
+                last.cut_at = at if last.cut_at is None else min(at, last.cut_at)
+            elif last.cut_at is None:
+                last.gapless &= self._is_due(last, stamp_ns)
             last.ended = True
 
     def take(self) -> list[Utterance]:
@@ -149,18 +155,19 @@ def as_heard(pcm: Pcm, rate: int, gain: float = 1.0) -> Mono:
 def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: float) -> Hearing:
     """Find each utterance in a recording at `rate` Hz, in order, and see what else there is.
 
-    All of one must be there, to the frame; of one that was cut its first frames (or none), and then
-    a fade. `gain` is the player's volume.
+    All of one must be there, to the frame; of one that was cut all up to there, of the rest its
+    first frames (or none), and then a fade. `gain` is the player's volume.
     """
     found = Hearing()
     rest = recorded.copy()
     cuts: list[Mono] = []
     cursor = 0
     for utterance in utterances:
-        expected = as_heard(utterance.pcm, rate, gain)
-        if utterance.cut:
-            cuts.append(expected)
+        whole = as_heard(utterance.pcm, rate, gain)
+        if utterance.cut_at == 0:
+            cuts.append(whole)
             continue
+        expected = whole[: _frames_due(utterance, rate)]
         if not _loud(expected).any():  # a text of punctuation
             continue
         found.due += len(expected)
@@ -173,6 +180,10 @@ def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: floa
         cuts.clear()
         cursor = start + len(expected) - match.missing_frames + match.extra_frames
         rest[start:cursor] = 0.0
+        if utterance.cut_at is not None:
+            late = recorded[cursor : cursor + int(_LATE_SECONDS * rate)]
+            late_frames = _agreement(late, whole[len(expected) :])
+            rest[cursor : cursor + late_frames + int(FADE_SECONDS * rate)] = 0.0
         found.heard += len(expected) - match.missing_frames
         found.lost += match.missing_frames
         found.repeated += match.extra_frames
@@ -180,6 +191,11 @@ def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: floa
     _blank_cuts(rest[cursor:], cuts, rate)
     found.stray = int(np.count_nonzero(_loud(rest)))
     return found
+
+
+def _frames_due(utterance: Utterance, rate: int) -> int | None:
+    """How many frames of a recording must hold an utterance; None: all."""
+    return None if utterance.cut_at is None else utterance.cut_at * rate // WIRE_HZ
 
 
 def _place(recorded: Mono, expected: Mono, cursor: int) -> tuple[int, Match] | None:
@@ -280,6 +296,8 @@ class Report:
     """What happened against the rules, in words."""
     sent_frames: int = 0
     """On the wire, at `WIRE_HZ`."""
+    interruptions: int = 0
+    """Utterances that fell silent at a word, to go on later."""
     windows: int = 0
     judged: int = 0
     """Windows that tell something."""

@@ -57,8 +57,18 @@ class SpeakClient:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._client: Any = ActionClient(
-            observer.node,
+        self._client: Any = ask(observer._executor, self._new_client)
+        self._pieces = observer.node.create_publisher(TextPiece, "text_pieces", pieces_qos())
+        self._sent: dict[str, int] = {}
+        assert self._client.wait_for_server(TIMEOUT)
+        observer.wait(self._pieces.get_subscription_count)
+
+    def close(self) -> None:
+        ask(self._observer._executor, self._client.destroy)
+
+    def _new_client(self) -> Any:
+        return ActionClient(
+            self._observer.node,
             Speak,
             "speak",
             goal_service_qos_profile=request_qos(),
@@ -66,13 +76,6 @@ class SpeakClient:
             cancel_service_qos_profile=request_qos(),
             feedback_sub_qos_profile=words_qos(),
         )
-        self._pieces = observer.node.create_publisher(TextPiece, "text_pieces", pieces_qos())
-        self._sent: dict[str, int] = {}
-        assert self._client.wait_for_server(TIMEOUT)
-        observer.wait(self._pieces.get_subscription_count)
-
-    def close(self) -> None:
-        self._client.destroy()
 
     def send(self, text: str = "", **fields: Any) -> SpeakGoal:
         """Send a goal; returns at once."""

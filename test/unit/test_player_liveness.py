@@ -390,6 +390,37 @@ def test_before_anything_is_heard_any_player_is_followed(liveness: PlayerLivenes
     assert liveness.hear_from("two", START)
 
 
+def test_a_player_with_a_device_is_followed_as_soon_as_it_reports(
+    liveness: PlayerLiveness, graph: Graph
+) -> None:
+    graph.reporting = frozenset({"id of one", "id of two"})
+    starting(liveness)
+    assert liveness.hear_from("one", START, has_device=False)
+    liveness.confirm(at_part_start=False)
+    assert liveness.hear_from("two", START + 0.01)
+    assert not liveness.hear_from("one", START + 0.02, has_device=False)
+    liveness.reset()
+    assert not liveness.hear_from("one", START + 9.0, has_device=False)
+    assert liveness.followed == "two"
+
+
+def test_a_player_without_a_device_is_followed_once_no_other_is_there(
+    liveness: PlayerLiveness, graph: Graph
+) -> None:
+    graph.reporting = frozenset({"id of one", "id of two"})
+    playing(liveness)
+    graph.reporting = frozenset({"id of one", "id of two", "id of three"})
+    assert not liveness.hear_from("three", START + 9.0, has_device=False)
+    graph.reporting = frozenset({"id of two", "id of three"})
+    assert liveness.hear_from("three", START + 9.1, has_device=False)
+
+
+def test_a_player_that_loses_its_device_is_followed_on(liveness: PlayerLiveness) -> None:
+    playing(liveness)
+    assert liveness.hear_from("one", START + 0.1, has_device=False)
+    assert liveness.followed == "one"
+
+
 def test_the_next_utterance_begins_without_a_player(liveness: PlayerLiveness) -> None:
     lost(playing(liveness))
     liveness.reset()

@@ -53,14 +53,15 @@ def speech(seed: int, frames: int = 2 * WIRE_HZ) -> Pcm:
     return np.asarray(8000 * smooth / np.abs(smooth).max(), np.int16)
 
 
-def sent(*each: tuple[Pcm, bool]) -> list[Utterance]:
-    """Utterances as the wire tells them; True: it was called back."""
+def sent(*each: tuple[Pcm, int | None]) -> list[Utterance]:
+    """Utterances as the wire tells them, and the frame from which on they were called back."""
     wire = Wire()
-    for number, (pcm, cut) in enumerate(each):
+    for number, (pcm, cut_at) in enumerate(each):
+        end = len(pcm) if cut_at is None else cut_at
         start_ns = START_NS + number * 10_000_000_000
         for first in range(0, len(pcm), 4096):
             wire.add(start_ns + frames_to_ns(first, WIRE_HZ), pcm[first : first + 4096])
-        wire.add(start_ns if cut else start_ns + frames_to_ns(len(pcm), WIRE_HZ), EMPTY_PCM)
+        wire.add(start_ns + frames_to_ns(end, WIRE_HZ), EMPTY_PCM)
     return wire.take()
 
 
@@ -76,7 +77,7 @@ def fade(after: Mono) -> Mono:
 
 def hear(*pieces: Mono) -> Hearing:
     """Judge a recording of an utterance, one that was cut, and another; each lasts 2 s."""
-    utterances = sent((speech(1), False), (speech(2), True), (speech(3), False))
+    utterances = sent((speech(1), None), (speech(2), 0), (speech(3), None))
     return judge(np.concatenate([PAUSE, *pieces, PAUSE]), utterances, RATE, GAIN)
 
 
@@ -95,14 +96,14 @@ def test_of_an_utterance_that_is_cut_anything_may_be_heard(frames: int) -> None:
 
 def test_one_that_was_cut_may_have_begun_with_the_same_words() -> None:
     same = np.concatenate([speech(3)[:WIRE_HZ], speech(2)])
-    utterances = sent((same, True), (speech(3), False))
+    utterances = sent((same, 0), (speech(3), None))
     part = as_heard(same, RATE, GAIN)[: 3 * RATE // 4]
     recorded = np.concatenate([PAUSE, part, fade(part), heard(3), PAUSE])
     assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
 
 
 def test_of_silence_nothing_need_be_heard() -> None:
-    utterances = sent((np.zeros(WIRE_HZ, np.int16), False), (speech(1), False))
+    utterances = sent((np.zeros(WIRE_HZ, np.int16), None), (speech(1), None))
     recorded = np.concatenate([PAUSE, heard(1), PAUSE])
     assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
 
@@ -111,7 +112,7 @@ def test_one_that_was_cut_may_end_and_the_next_begin_in_silence() -> None:
     pause = np.zeros(WIRE_HZ // 20, np.int16)
     one = np.concatenate([speech(2)[:WIRE_HZ], pause, speech(2)])
     two = np.concatenate([pause[:20], speech(4)])
-    utterances = sent((one, True), (speech(5), True), (two, True))
+    utterances = sent((one, 0), (speech(5), 0), (two, 0))
     first, second = (as_heard(pcm, RATE, GAIN) for pcm in (one, two))
     recorded = np.concatenate([PAUSE, first[: RATE + 300], second[:RATE], fade(second[:RATE])])
     assert judge(recorded, utterances, RATE, GAIN) == Hearing()
@@ -143,6 +144,20 @@ def test_one_that_is_cut_and_goes_on_is_stray() -> None:
     assert hear(heard(1), two[:30_000], fade(two[:30_000]), two[50_000:], heard(3)).stray > 40_000
 
 
+@pytest.mark.parametrize("late", [0, RATE // 3])
+def test_one_that_falls_silent_may_do_so_late_and_is_heard_until_then(late: int) -> None:
+    utterances = sent((speech(1), WIRE_HZ), (speech(2), None), (speech(1)[WIRE_HZ - 800 :], None))
+    again = as_heard(utterances[2].pcm, RATE, GAIN)
+    part = heard(1)[: RATE + late]
+    whole = RATE + 2 * RATE + len(again)
+    good = np.concatenate([PAUSE, part, fade(part), heard(2), again, PAUSE])
+    assert judge(good, utterances, RATE, GAIN) == Hearing(due=whole, heard=whole)
+    early = np.concatenate([PAUSE, part[: RATE - 500], heard(2), again, PAUSE])
+    assert judge(early, utterances, RATE, GAIN).lost >= 500
+    long = np.concatenate([PAUSE, heard(1), heard(2), again, PAUSE])
+    assert judge(long, utterances, RATE, GAIN).stray > RATE // 3
+
+
 def test_another_volume_is_seen() -> None:
     assert hear(2 * heard(1), heard(3)).lost > RATE
 
@@ -153,9 +168,9 @@ def test_the_wire_knows_gaps_and_cuts() -> None:
     wire.add(START_NS + frames_to_ns(4097, WIRE_HZ), speech(1)[4097:])
     wire.add(START_NS, EMPTY_PCM)
     (one,) = wire.take()
-    assert (one.gapless, one.ended, one.cut, one.frames) == (False, True, True, 2 * WIRE_HZ - 1)
-    (late,) = sent((speech(1), False))
-    assert (late.gapless, late.ended, late.cut) == (True, True, False)
+    assert (one.gapless, one.ended, one.cut_at, one.frames) == (False, True, 0, 2 * WIRE_HZ - 1)
+    (late,) = sent((speech(1), None))
+    assert (late.gapless, late.ended, late.cut_at) == (True, True, None)
     assert np.array_equal(late.pcm, speech(1))
 
 
@@ -163,11 +178,24 @@ def test_an_utterance_may_be_called_back_after_its_last_chunk() -> None:
     wire = Wire()
     for stamp_ns, pcm in ((START_NS, speech(1)), (START_NS + 2_000_000_000, EMPTY_PCM)):
         wire.add(stamp_ns, pcm)
-    assert not wire.utterances[0].cut
+    assert wire.utterances[0].cut_at is None
     wire.add(START_NS, EMPTY_PCM)
     (one,) = wire.take()
-    assert one.cut
+    assert one.cut_at == 0
     assert one.gapless
+
+
+def test_the_wire_knows_where_an_utterance_falls_silent_and_goes_on() -> None:
+    stop_ns, end_ns = (START_NS + frames_to_ns(n, WIRE_HZ) for n in (WIRE_HZ, 2 * WIRE_HZ))
+    wire = Wire()
+    wire.add(START_NS, speech(1))
+    for stamp_ns in (stop_ns, stop_ns, end_ns):
+        wire.add(stamp_ns, EMPTY_PCM)
+    wire.add(end_ns, speech(2))
+    wire.add(START_NS, EMPTY_PCM)
+    one, two = wire.take()
+    assert (one.gapless, one.ended, one.cut_at) == (True, True, WIRE_HZ)
+    assert (two.gapless, two.ended, two.cut_at) == (True, True, 0)
 
 
 FLAT = Footprint(mib=100.0, threads=12, descriptors=40, children=2)

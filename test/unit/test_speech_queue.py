@@ -196,16 +196,16 @@ def test_after_a_clock_was_set_back_stamps_are_of_the_new_time() -> None:
     assert robot.queue._sender._start_ns(utterance) == robot.now_ns()
 
 
-def test_ten_minutes_do_not_drift() -> None:
+def test_two_minutes_do_not_drift() -> None:
     robot = SimulatedRobot(rate=22_050, chunk=4096)
-    goal = robot.goal(Say(600 * 22_050))
-    robot.run(300)
+    goal = robot.goal(Say(120 * 22_050))
+    robot.run(60)
     assert len(goal.utterance.progress.unheard) <= 4 + LEAD * 22_050 / 4096
-    robot.finish_all(310)
+    robot.finish_all(70)
     _, first_ns, _ = goal.sent[0]
     _, last_ns, last = goal.sent[-1]
     assert last_ns == first_ns + frames_to_ns(last.start, 22_050)
-    assert goal.markers[-1][1] == first_ns + 600 * 10**9
+    assert goal.markers[-1][1] == first_ns + 120 * 10**9
 
 
 def test_the_settings_are_by_default_those_of_the_parameters() -> None:

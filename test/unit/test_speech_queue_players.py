@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import pytest
 from support.scripted_synthesis import Pause, Say
-from support.simulated_robot import SETTINGS, SimulatedRobot, WirePlayer
+from support.simulated_robot import RATE, SETTINGS, SimulatedRobot, WirePlayer
 
 from k2so_tts.audio import frames_to_ns
-from k2so_tts.ros.endings import Outcome
+from k2so_tts.ros.endings import Outcome, Reason
+from k2so_tts.ros.wire_timeline import DEVICE, NOWHERE, PlayerTrack
 
 
 def test_without_a_player_it_speaks_by_the_clock_and_reports_that_once() -> None:
@@ -90,6 +91,30 @@ def test_a_player_that_joins_in_mid_sentence_is_not_followed() -> None:
     assert goal.utterance.progress.confirmed <= goal.heard_to
     robot.finish_all(5)
     assert goal.outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize(("joins_at", "reason"), [(0, Reason.FINISHED), (1500, Reason.UNHEARD)])
+def test_it_was_heard_if_a_player_with_a_device_has_played_all_of_it(
+    joins_at: int, reason: Reason
+) -> None:
+    robot = SimulatedRobot()
+    robot.player().stop()
+    goal = robot.goal(Say(2000))
+    robot.run(0.1)
+    start_ns = goal.sent[0][1]
+
+    def report(frame: int, player: str, first: int, sink: str) -> None:
+        stamp_ns, first_ns = (start_ns + frames_to_ns(at, RATE) for at in (frame, first))
+        robot.queue.playhead(stamp_ns, player, PlayerTrack(first_ns, 0, sink))
+
+    for frame in (500, 1600, 2000):
+        report(frame, "silent", 0, NOWHERE)
+        report(max(joins_at, frame - 100), "loudspeaker", joins_at, DEVICE)
+        robot.run(0.01)
+    assert goal.outcome is None
+    report(2000, "loudspeaker", joins_at, DEVICE)
+    robot.run(0.01)
+    assert goal.utterance.why_complete[0] is reason
 
 
 def test_a_first_report_that_is_ahead_of_the_time_is_of_an_earlier_utterance() -> None:

@@ -162,13 +162,25 @@ class _Sender:
             start = event.text_position - 1
             is_new = kind == _EVENT_WORD and not self._is_same_word(start)
             if self._word_end and (is_new or kind == _EVENT_END):
-                mark = MARK.pack(self._word_end, round(event.sample * self._scale))
+                word_end = self._word_end + self._unreported(start)
+                mark = MARK.pack(word_end, round(event.sample * self._scale))
                 records += record(b"W", mark)
                 self._word_end = 0
             if is_new:
                 self._word_end = start + event.length
             index += 1
         return records
+
+    def _unreported(self, start: int) -> int:
+        """For how many characters what was spoken went on after the word that was reported.
+
+        espeak-ng says some words together ("I am", "of the"), and reports the first one only. The
+        end of a text is reported at its last character.
+        """
+        spoken = self._text[self._word_end : start]
+        if spoken[-1:].isalnum():
+            spoken += self._text[start : start + 1]
+        return max((at for at, char in enumerate(spoken, 1) if char.isalnum()), default=0)
 
     def _is_same_word(self, start: int) -> bool:
         """Whether what begins at `start` still belongs to the word before.

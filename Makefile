@@ -38,7 +38,7 @@ build: setup $(install)/.k2so_tts ## the set-up, then build and install the pack
 setup-test: build .venv/.debian-test $(venv)/.test $(venv)/.plot ## install what the tests take as well
 
 test: setup-test ## the set-up, then the suite (PYTEST_ARGS="-k player")
-	@. ./env.sh && tools/run_tests 6:test/ros,test/engines,test/voices 5:test/sound,test/unit -- $(PYTEST_ARGS)
+	@. ./env.sh && tools/run_tests 7:test/sound,test/ros,test/engines,test/voices,test/unit -- $(PYTEST_ARGS)
 
 test-unit: build $(venv)/.test ## the set-up, then the tests that need neither ROS nor sound
 	@. ./env.sh && pytest -n auto test/unit $(PYTEST_ARGS)
@@ -198,7 +198,8 @@ $(install)/.k2so_tts: $(sources) $(venv)/.python | $(install)/.interfaces
 # $(call colcon_build,LABEL,NAME,PATHS): afresh, so that nothing stale is left
 define colcon_build
 rm -rf $(foreach path,$(3:.=k2so_tts),$(build)/$(notdir $(path)) $(install)/$(notdir $(path)))
-tools/step "$1" $(log)/$2.log env --unset=MAKEFLAGS --unset=MAKELEVEL PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
+tools/step "$1" $(log)/$2.log env --unset=MAKEFLAGS --unset=MAKELEVEL \
+    --unset=PYTHONDONTWRITEBYTECODE PATH="$(CURDIR)/$(venv)/bin:$$PATH" \
     AMENT_PREFIX_PATH=$(CURDIR)/$(venv) CMAKE_PREFIX_PATH=$(CURDIR)/$(venv) _ROS_WHEELS_BOOTSTRAP_COMPLETE=1 \
     colcon --log-base $(log)/colcon build --base-paths $3 \
     --build-base $(build) --install-base $(install) \

@@ -26,6 +26,7 @@ from support.hearing import SENTENCE, as_heard, check_heard, whole
 from support.recording import Recording, retake
 from support.ros import ABORTED, CANCELED, SUCCEEDED, Goal, Observer, running
 from support.sound import STEADY, SoundServer
+from support.word_times import begin_of, heard_of
 
 from k2so_tts.audio import CHUNK_FRAMES, Pcm, frames_to_ns
 from k2so_tts.ros.messages import to_nanoseconds
@@ -149,15 +150,20 @@ def test_what_was_heard_of_a_cancelled_goal_is_its_text_and_its_end_no_click(
     assert (following.status, following.text) == (SUCCEEDED, "Two.")
 
 
-def test_queued_goals_follow_each_other_at_once(quick_robot: Observer) -> None:
-    goals = [quick_robot.send(text) for text in ("One.", "Two.", "Three.", "Four.")]
-    quick_robot.wait_for_end(*goals)
+def test_queued_goals_follow_each_other_at_once(
+    quick_robot: Observer, quick_sound_server: SoundServer
+) -> None:
+    texts, rate = ("One.", "Two.", "Three.", "Four."), quick_sound_server.rate
+    with quick_sound_server.record() as recording:
+        goals = [quick_robot.send(text) for text in texts]
+        quick_robot.wait_for_end(*goals)
+        heard = heard_of(recording, quick_robot, rate)
     assert [goal.status for goal in goals] == [SUCCEEDED] * len(goals)
-    heads = [head for _, head, _ in quick_robot.playheads]
-    heard_at = [at for _, _, at in quick_robot.playheads]
-    begins = [heads.index(goal.feedback[0][1]) for goal in goals[1:]]
-    pauses = [(heard_at[begin] - heard_at[begin - 1]) / 1e9 for begin in begins]
-    assert 0 <= min(pauses) < 0.06, pauses
+    sounds = [as_heard(whole(text), rate) for text in texts]
+    begins = [begin_of(heard, sound) for sound in sounds]
+    ends = [begin + len(sound) for begin, sound in zip(begins, sounds, strict=True)]
+    pauses = [(begin - end) / rate for begin, end in zip(begins[1:], ends, strict=False)]
+    assert -0.001 < min(pauses) < 0.06, pauses
 
 
 @retake

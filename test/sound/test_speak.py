@@ -19,21 +19,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from statistics import median
 
 import numpy as np
 import pytest
 from k2so_tts_msgs.action import Speak
-from numpy.typing import NDArray
 from support.hearing import SENTENCE, as_heard, whole
-from support.recording import Recording
-from support.ros import SUCCEEDED, Observer
+from support.ros import Observer
 from support.sound import SoundServer
 from support.speak import SpeakClient
+from support.word_times import ToldWords, begin_of, heard_of
 
 from k2so_tts.engines.espeak.engine import EspeakEngine
-from k2so_tts.synthesis.loaded_engine import LoadedEngine
-from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
 
 TRIES = 3
 """Times are taken as often; the machine may stand still in one, not in all."""
@@ -48,43 +44,16 @@ def client(quick_robot: Observer) -> Iterator[SpeakClient]:
         yield client
 
 
-def begin_of(heard: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
-    """The frame of a recording at which this sound begins."""
-    size = 1 << (len(heard) + len(expected)).bit_length()
-    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(expected, size))
-    return int(np.argmax(np.fft.irfft(spectrum, size)[: len(heard)]))
-
-
-def heard_of(recording: Recording, robot: Observer, rate: int) -> NDArray[np.float32]:
-    """What was recorded up to now, once the robot is silent."""
-    robot.wait(lambda: not robot.speaking[-1][1])
-    recording.wait_for_frames(recording.frames + rate // 4, 10)
-    return recording.samples()[:, 0]
-
-
 def test_words_are_told_with_their_sound(
     quick_robot: Observer,
     quick_sound_server: SoundServer,
     client: SpeakClient,
     espeak: EspeakEngine,
 ) -> None:
-    rate = quick_sound_server.rate
-    synthesis = Synthesis(LoadedEngine(espeak), SENTENCE, SynthesisOptions("en-us"))
-    for _ in stream_pcm(synthesis):
-        pass
-    expected = as_heard(whole(SENTENCE), rate)
-    late = []
-    for _ in range(TRIES):
-        with quick_sound_server.record() as recording:
-            goal = client.say(SENTENCE)
-            heard = heard_of(recording, quick_robot, rate)
-            began_at = recording.time_of(begin_of(heard, expected))
-        assert (goal.status, goal.result.reason) == (SUCCEEDED, Speak.Result.FINISHED)
-        assert goal.result.heard == SENTENCE
-        assert [word.word for _, word in goal.words] == [word.text for word in synthesis.words]
-        dues = [began_at + word.frame / espeak.sample_rate for word in synthesis.words]
-        late.append(median(abs(at - due) for (at, _), due in zip(goal.words, dues, strict=True)))
-    assert min(late) < 0.05, late
+    told = ToldWords(espeak, SENTENCE, "en-us")
+    robot, server = quick_robot, quick_sound_server
+    errors = [told.median_error(robot, server, client) for _ in range(TRIES)]
+    assert min(errors) < 0.05, errors
 
 
 def test_what_is_urgent_silences_the_rest_within_150_ms(

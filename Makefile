@@ -7,6 +7,7 @@ PYTHON ?= python3
 venv    := .venv/$(ROS_DISTRO)
 neural  := .venv/$(ROS_DISTRO)-neural
 judges  := .venv/$(ROS_DISTRO)-judges
+oldest  := .venv/$(ROS_DISTRO)-oldest
 build   := build/$(ROS_DISTRO)
 install := install/$(ROS_DISTRO)
 log     := log/$(ROS_DISTRO)
@@ -21,7 +22,7 @@ export ROS_DISTRO PYTHON TEXT ENGINE
 # Another ROS that was sourced in this shell is not looked at.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH
 
-.PHONY: help setup setup-test build test test-unit test-colcon test-faults demo compare bench bench-check soak \
+.PHONY: help setup setup-test build test test-unit test-colcon test-oldest test-faults demo compare bench bench-check soak \
     soak-check piper neural test-neural bench-neural bench-voices lint docs audit clean
 .DEFAULT_GOAL := build
 
@@ -48,6 +49,10 @@ test-colcon: build $(venv)/.test ## the set-up, then colcon test, as workspaces 
 	@. ./env.sh && PYTHONDONTWRITEBYTECODE=1 colcon --log-base $(log)/colcon test --base-paths . --return-code-on-test-failure \
 	    --build-base $(build) --install-base $(install) --event-handlers console_direct+
 	@grep -q ' tests="[1-9]' $(build)/k2so_tts/pytest.xml || { echo "colcon test ran no test" >&2; exit 1; }
+
+test-oldest: setup-test $(oldest)/.oldest ## the set-up, then the suite with what Ubuntu 22.04 and ROS 2 Humble have (CPython 3.10 or 3.11)
+	@. ./env.sh && export PYTHONPATH="$(CURDIR)/test/support/oldest:$$(echo $(CURDIR)/$(oldest)/lib/python3.*/site-packages):$$PYTHONPATH" \
+	    && tools/run_tests 7:test/sound,test/ros,test/engines,test/voices,test/unit -- $(PYTEST_ARGS)
 
 test-faults: setup-test ## the set-up, then what breaks robots: docs/reference/reliability.md
 	@. ./env.sh && tools/run_tests 1:test/faults 2:test/hostile -- $(PYTEST_ARGS)
@@ -141,6 +146,12 @@ $(install)/.interfaces: $(shell find interfaces) $(venv)/.ros | $(venv)/.common
 
 $(venv)/.test: requirements/test.txt $(venv)/.python | $(venv)/.common
 	@tools/step "set-up for tests 2/2: Python packages" $(log)/test.log tools/pip_install $(venv) $<
+	@touch $@
+
+$(oldest)/.oldest: requirements/oldest.txt $(venv)/.python | $(venv)/.common
+	@rm -rf $(oldest)
+	@tools/step "set-up of the oldest versions 1/2: Python environment" $(log)/oldest-venv.log $(PYTHON) -m venv $(oldest)
+	@tools/step "set-up of the oldest versions 2/2: Python packages" $(log)/oldest.log tools/pip_install $(oldest) $<
 	@touch $@
 
 $(venv)/.plot: requirements/plot.txt $(venv)/.python | $(venv)/.common

@@ -37,7 +37,7 @@ from k2so_tts.metrics import PlaybackStats
 from k2so_tts.playback.player import Player, PlayerSettings
 from k2so_tts.ros.clock_offset import StampClocks, describe_offset
 from k2so_tts.ros.diagnostics import Diagnostics, RollingMetric, StatusReport
-from k2so_tts.ros.graph import publisher_of
+from k2so_tts.ros.graph import publisher_of, with_info
 from k2so_tts.ros.messages import (
     SAMPLE_FIELDS,
     AudioStamped,
@@ -134,7 +134,7 @@ class AudioPlayer(Node):
         self.create_subscription(
             AudioStamped,
             "audio",
-            self._on_audio,
+            with_info(self._on_audio),
             speech_qos(),
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=lambda _: self._subscribe_best_effort(),
@@ -192,7 +192,7 @@ class AudioPlayer(Node):
             self.create_subscription(
                 AudioStamped,
                 "audio",
-                lambda message, info: self._on_audio(message, info, best_effort=True),
+                with_info(lambda message, info: self._on_audio(message, info, best_effort=True)),
                 foreign_qos(),
             )
 

@@ -13,11 +13,15 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The ROS graph: which endpoints belong to one process, and whether a player subscribes yet."""
+"""The ROS graph: who sent a message, which endpoints belong to one process, and whether a player
+subscribes yet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import MappingProxyType
 from typing import Any
 
 from rclpy.node import Node
@@ -27,6 +31,24 @@ _PARTICIPANT_BYTES = 12
 """The prefix of a DDS GUID (RTPS 2.5, 8.2.4.1) that all endpoints of a participant share."""
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 """The node name that rmw_dds_common gives an endpoint which is discovered before its node."""
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def with_info(on_message: Callable[[Any, Mapping[str, Any]], None]) -> Callable[..., None]:
+    """A callback for a subscription that gets a message and what rclpy knows of it.
+
+    rclpy looks at the signature of a callback, and gives it the message info if there is a second
+    parameter. Humble's (3.3) does not look, and gives all callbacks the message alone: then nothing
+    is known.
+    """
+
+    @wraps(on_message)
+    def callback(message: Any, info: Mapping[str, Any] = _NOTHING) -> None:
+        on_message(message, info)
+
+    return callback
 
 
 def publisher_of(info: Mapping[str, Any]) -> bytes:

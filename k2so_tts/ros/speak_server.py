@@ -37,7 +37,12 @@ from k2so_tts.ros.clock_offset import SenderClock, describe_offset
 from k2so_tts.ros.diagnostics import Diagnostics, StatusReport
 from k2so_tts.ros.endings import Ending, Outcome, Reason
 from k2so_tts.ros.goals import GoalServer
-from k2so_tts.ros.graph import describe_rivals, participant_of, player_subscribes
+from k2so_tts.ros.graph import (
+    describe_rivals,
+    participant_of,
+    player_subscribes,
+    with_info,
+)
 from k2so_tts.ros.messages import (
     MOST_UNHEARD_CHUNKS,
     AudioStamped,
@@ -144,8 +149,10 @@ class SpeakServer(Node):
     def _connect(self, values: Mapping[str, Any]) -> None:
         """Publish, subscribe and offer services; goals come last."""
         self._audio = self.create_publisher(AudioStamped, "audio", speech_qos())
-        self.create_subscription(TimeReference, "playhead", self._on_playhead, playhead_qos())
-        self.create_subscription(Bool, "is_speaking", self._on_speaking, state_qos())
+        self.create_subscription(
+            TimeReference, "playhead", with_info(self._on_playhead), playhead_qos()
+        )
+        self.create_subscription(Bool, "is_speaking", with_info(self._on_speaking), state_qos())
         self._texts = TextInput(
             self,
             values,

@@ -24,7 +24,7 @@ from typing import Any
 from rclpy.node import Node
 from std_msgs.msg import String
 
-from k2so_tts.ros.graph import publisher_of
+from k2so_tts.ros.graph import publisher_of, with_info
 from k2so_tts.ros.messages import TextPiece, pieces_qos
 from k2so_tts.ros.text_streams import NamedStreams, Piece, PublisherStreams
 from k2so_tts.text.stream import TextStream
@@ -67,7 +67,8 @@ class TextInput:
         self._counted_since = 0.0
         self._unnamed = PublisherStreams(self._begin_unnamed)
         self._lost = self._cut = 0
-        node.create_subscription(String, "say_stream", self._on_unnamed_piece, pieces_qos())
+        on_unnamed_piece = with_info(self._on_unnamed_piece)
+        node.create_subscription(String, "say_stream", on_unnamed_piece, pieces_qos())
         if TextPiece is not None:
             node.create_subscription(TextPiece, "text_pieces", self._on_piece, pieces_qos())
 

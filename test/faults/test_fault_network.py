@@ -348,4 +348,5 @@ def test_of_robots_on_one_network_each_says_its_own(tmp_path: Path) -> None:
 def sound_of(file: Path) -> Sound:
     with wave.open(str(file)) as recorded:
         pcm = np.frombuffer(recorded.readframes(recorded.getnframes()), "<i2")
-    return pcm.astype(np.float32) / np.float32(32768.0)
+    sound: Sound = pcm.astype(np.float32) / np.float32(32768.0)
+    return sound

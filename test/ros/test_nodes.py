@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -46,7 +47,7 @@ from support.ros import (
     start,
 )
 
-from k2so_tts.ros.graph import player_subscribes
+from k2so_tts.ros.graph import player_subscribes, with_info
 from k2so_tts.ros.messages import foreign_qos, to_message, to_nanoseconds
 from k2so_tts.ros.player_liveness import PLAYER_SILENCE_SECONDS
 
@@ -584,3 +585,13 @@ def test_a_player_is_known_to_subscribe(
     heard: int, players: list[Any], listeners: list[Any], expected: bool
 ) -> None:
     assert player_subscribes(bytes([heard]) * 12, players, listeners) == expected
+
+
+def test_a_callback_gets_the_message_info_where_rclpy_has_it() -> None:
+    seen: list[tuple[str, dict[str, int]]] = []
+    callback = with_info(lambda message, info: seen.append((message, dict(info))))
+    callback("as Humble does")
+    callback("as others do", {"source_timestamp": 1})
+    assert seen == [("as Humble does", {}), ("as others do", {"source_timestamp": 1})]
+    with pytest.raises(TypeError):
+        inspect.signature(callback).bind("what others look at")

@@ -64,7 +64,8 @@ def as_pcm(sound: Mono) -> Pcm:
 
 
 def as_sound(pcm: Pcm) -> Mono:
-    return pcm.astype(np.float32) / np.float32(32768.0)
+    sound: Mono = pcm.astype(np.float32) / np.float32(32768.0)
+    return sound
 
 
 @pytest.fixture

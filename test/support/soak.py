@@ -149,7 +149,8 @@ def as_heard(pcm: Pcm, rate: int, gain: float = 1.0) -> Mono:
     beyond full scale it is clipped, then comes the volume.
     """
     resampled: Mono = soxr.resample(to_samples(pcm)[:, 0], WIRE_HZ, rate)
-    return np.clip(resampled, -1.0, 1.0) * np.float32(gain)
+    heard: Mono = np.clip(resampled, -1.0, 1.0) * np.float32(gain)
+    return heard
 
 
 def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: float) -> Hearing:

@@ -34,7 +34,7 @@ def sine(peak: float, hertz: float = 200.0, seconds: float = 1.0) -> Samples:
 
 
 def limited(samples: Samples, limiter: Limiter | None = None) -> Samples:
-    out = samples.copy()
+    out: Samples = samples.copy()
     (limiter or Limiter(RATE)).apply(out)
     return out
 

@@ -82,9 +82,9 @@ def test_a_loss_is_concealed_with_exactly_its_length(lost: list[int]) -> None:
     assert stream.timeline.lost_frames == len(lost) * CHUNK
     gap = slice(lost[0] * CHUNK, (lost[-1] + 1) * CHUNK)
     real = np.delete(sound, gap, axis=0)
-    np.testing.assert_array_equal(
-        real, np.delete(numbered(0, 6 * CHUNK + 100), gap, axis=0), strict=True
-    )
+    expected = np.delete(numbered(0, 6 * CHUNK + 100), gap, axis=0)
+    assert real.shape == expected.shape
+    np.testing.assert_array_equal(real, expected)
     assert not sound[gap][FADE:-FADE].any()
 
 

@@ -141,10 +141,13 @@ class PlayerLiveness:
         self._announced = True
         self._announced_at = now
 
-    def hear_from(self, player: str, now: float, *, has_device: bool = True) -> bool:
+    def hear_from(
+        self, player: str, now: float, *, has_device: bool = True, joined_late: bool = False
+    ) -> bool:
         """A player has reported a playhead, of whatever; False if another one is followed.
 
-        One that has no sound device is not followed while one with a device is there.
+        One that has no sound device is not followed while one with a device is there; nor is one
+        that `joined_late`, and lacks the beginning of what it plays, while another may have it.
         """
         self._announced = True
         if not has_device:
@@ -155,13 +158,18 @@ class PlayerLiveness:
         elif player not in self._with_device:
             self._with_device.add(player)
             self._with_device_among = self._graph.player_ids()
-        is_recent = now - self._last_playhead_at < _FOLLOW_SECONDS
-        is_better = has_device and self.followed not in self._with_device
-        if player != self.followed and self.is_confirmed and is_recent and not is_better:
+        if player != self.followed and not self._may_take_over(now, has_device, joined_late):
             return False
         self.followed = player
         self._last_playhead_at = now
         return True
+
+    def _may_take_over(self, now: float, has_device: bool, joined_late: bool) -> bool:
+        if not self.is_confirmed:
+            return not joined_late or self._graph.players() == 1
+        is_silent = now - self._last_playhead_at >= _FOLLOW_SECONDS
+        is_better = has_device and not joined_late and self.followed not in self._with_device
+        return is_silent or is_better
 
     def excuse_silence(self, now: float) -> None:
         """The process was suspended until now and could not receive anything meanwhile."""

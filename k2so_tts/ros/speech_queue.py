@@ -154,9 +154,14 @@ class SpeechQueue:
         It is a frame of `track`; None if the player does not say so.
         """
         now = self._clock()
-        has_device = track is None or track.sink != NOWHERE
         before = self._liveness.followed
-        if not self._liveness.hear_from(player, now, has_device=has_device) or not self._queue:
+        is_followed = self._liveness.hear_from(
+            player,
+            now,
+            has_device=track is None or track.sink != NOWHERE,
+            joined_late=bool(self._queue) and self._queue[0].began_before(track),
+        )
+        if not is_followed or not self._queue:
             return
         for paused in self._queue[1:]:
             paused.note_late_losses(track)

@@ -265,6 +265,11 @@ class Utterance:
         resumed = progress.confirmed is None or progress.confirmed_at < last_began_at
         progress.confirm(part, frame, now, resumed=resumed)
 
+    def began_before(self, track: PlayerTrack | None) -> bool:
+        """Whether a player's track lacks the beginning of the part that it is of."""
+        begins = self.wire.locate(track.start_ns) if track is not None else None
+        return begins is not None and begins[1] > begins[0].first + _ROUNDING_FRAMES
+
     def note_late_losses(self, track: PlayerTrack | None) -> None:
         """A player reports on what it still plays after this utterance was interrupted."""
         begins = self.wire.locate(track.start_ns) if track is not None else None

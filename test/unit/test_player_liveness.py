@@ -415,6 +415,20 @@ def test_a_player_without_a_device_is_followed_once_no_other_is_there(
     assert liveness.hear_from("three", START + 9.1, has_device=False)
 
 
+def test_one_that_joined_late_is_not_followed_while_another_may_have_the_beginning(
+    liveness: PlayerLiveness, graph: Graph
+) -> None:
+    starting(liveness)
+    assert liveness.hear_from("late", START, joined_late=True), "there is no other"
+    graph.reporting = frozenset({"id of one", "id of late"})
+    liveness.hear_from("one", START)
+    assert not liveness.hear_from("late", START + 0.1, joined_late=True)
+    assert liveness.hear_from("one", START + 0.5)
+    liveness.confirm(at_part_start=False)
+    assert not liveness.hear_from("late", START + 0.6, joined_late=True)
+    assert liveness.hear_from("late", START + 0.9, joined_late=True), "the other is silent"
+
+
 def test_a_player_that_loses_its_device_is_followed_on(liveness: PlayerLiveness) -> None:
     playing(liveness)
     assert liveness.hear_from("one", START + 0.1, has_device=False)

@@ -117,6 +117,23 @@ def test_it_was_heard_if_a_player_with_a_device_has_played_all_of_it(
     assert goal.utterance.why_complete[0] is reason
 
 
+def test_one_that_joins_before_anything_was_heard_does_not_decide() -> None:
+    robot = SimulatedRobot()
+    robot.player().stop()
+    robot.player().stop()
+    goal = robot.goal(Say(2000))
+    robot.run(0.1)
+    start_ns = goal.sent[0][1]
+    late_ns = start_ns + frames_to_ns(400, RATE)
+    for frame in (0, 300, 2000):
+        stamp_ns = start_ns + frames_to_ns(max(frame, 400), RATE)
+        robot.queue.playhead(stamp_ns, "late", PlayerTrack(late_ns, 0))
+        stamp_ns = start_ns + frames_to_ns(frame, RATE)
+        robot.queue.playhead(stamp_ns, "first", PlayerTrack(start_ns, 0))
+        robot.run(0.01)
+    assert goal.utterance.why_complete[0] is Reason.FINISHED
+
+
 def test_a_first_report_that_is_ahead_of_the_time_is_of_an_earlier_utterance() -> None:
     robot = SimulatedRobot()
     robot.player(reports=False)

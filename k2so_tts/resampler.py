@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from k2so_tts.audio import Block
+from k2so_tts.remedies import pip_install
 
 _BLOCK_FRAMES = 32_768
 """Converted at a time: soxr keeps as much memory as the largest block it was ever given took."""
@@ -44,7 +45,8 @@ def require_soxr() -> Any:
         import soxr
     except ImportError as error:
         raise ResamplerMissing(
-            "the Python package soxr is missing; install it with 'pip install soxr'", name="soxr"
+            f"the Python package soxr is missing; install it with '{pip_install('soxr')}'",
+            name="soxr",
         ) from error
     return soxr
 

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from k2so_tts.remedies import pip_install
+
 PYTHON_PACKAGES = ("numpy", "soxr", "sounddevice", "rich", "sentencex", "regex", "matplotlib")
 """Those that `pip install` installs under the name they are imported by."""
 ROS_PACKAGES = (
@@ -58,7 +60,7 @@ def explain(error: ImportError) -> str:
     """One line that says what could not be imported, and how to install it where that is known."""
     module = module_of(error)
     if isinstance(error, ModuleNotFoundError) and module in PYTHON_PACKAGES:
-        return f"the Python package {module} is missing; install it with 'pip install {module}'"
+        return f"the Python package {module} is missing; install it with '{pip_install(module)}'"
     if isinstance(error, ModuleNotFoundError) and module in ROS_PACKAGES:
         return _ROS.format(module)
     return " ".join(str(error).split())

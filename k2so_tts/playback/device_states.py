@@ -176,8 +176,9 @@ class DeviceStates:
             self.state = State.IDLE_CLOSED
             return [Action.CLOSE]
         if self._needs_longer_buffer(now, seen):
-            self.latency_step += 1
-            return self._reopen()
+            self.latency_step += 1  # from when it is opened again: meanwhile nothing is played
+            self.state = State.IDLE_CLOSED
+            return [Action.CLOSE]
         return []
 
     def _lose(self, now: float, reason: str) -> list[Action]:

@@ -39,6 +39,7 @@ from k2so_tts.playback.device_base import (
     DeviceError,
     Render,
 )
+from k2so_tts.remedies import pip_install
 
 if TYPE_CHECKING:
     import sounddevice
@@ -309,7 +310,8 @@ def _portaudio() -> Any:
         ) from error
     except ImportError as error:
         raise DeviceError(
-            "the Python package sounddevice is missing; install it with 'pip install sounddevice'"
+            "the Python package sounddevice is missing; "
+            f"install it with '{pip_install('sounddevice')}'"
         ) from error
     return sounddevice
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 
+from k2so_tts.remedies import pip_install
 from k2so_tts.settings import SettingError
 
 
@@ -33,7 +34,7 @@ def require_emoji_names() -> None:
     if find_spec("emoji") is None:
         raise SettingError(
             "emoji cannot be named: the Python package emoji is missing; "
-            "install it with 'pip install emoji'"
+            f"install it with '{pip_install('emoji')}'"
         )
 
 

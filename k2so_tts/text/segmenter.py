@@ -28,6 +28,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from typing import NamedTuple
 
+from k2so_tts.remedies import pip_install
 from k2so_tts.text.boundaries import (
     CLOSING,
     COLON_MARKS,
@@ -213,7 +214,7 @@ def require_splitter() -> None:
     if find_spec("sentencex") is None:
         raise MissingSplitter(
             "sentences can't be told apart: the package sentencex is missing; "
-            "install it with 'pip install sentencex'"
+            f"install it with '{pip_install('sentencex')}'"
         )
 
 

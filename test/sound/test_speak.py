@@ -72,7 +72,8 @@ def test_what_is_urgent_silences_the_rest_within_150_ms(
             begin = begin_of(heard, urgent_pcm)
             before = np.flatnonzero(np.abs(heard[:begin]) > SILENCE)
             delays.append(recording.time_of(int(before[-1])) - urgent.sent_at)
-        assert (long.result.reason, urgent.result.reason) == (Speak.Result.FINISHED,) * 2
+        for goal in (long, urgent):
+            assert goal.result.reason == Speak.Result.FINISHED, goal.result.message
         assert (long.result.heard, urgent.result.heard) == (LONG, URGENT)
         words = [word.word for _, word in long.words]
         assert " ".join(words) == LONG

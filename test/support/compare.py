@@ -135,7 +135,7 @@ def piece_of(recorded: Mono, expected: Mono, *, fade: int, tolerance: float = 1e
     if not spans:
         return []
     heard = recorded[slice(*spans[0])]
-    _, place = _find(_cut(expected, -_PROBE, len(expected) + 2 * _PROBE), heard[:_PROBE])
+    _, place = find(_cut(expected, -_PROBE, len(expected) + 2 * _PROBE), heard[:_PROBE])
     place -= _PROBE
     differing = np.abs(heard - _cut(expected, place, len(heard))) > tolerance
     inner = differing[fade : max(fade, len(heard) - fade)]
@@ -194,7 +194,7 @@ def _correlate(signal: Mono, probe: Mono) -> npt.NDArray[np.float32]:
     return np.asarray(products / scale, np.float32)
 
 
-def _find(signal: Mono, probe: Mono, centre: int | None = None) -> tuple[float, int]:
+def find(signal: Mono, probe: Mono, centre: int | None = None) -> tuple[float, int]:
     """Return the best correlation of ``probe`` in ``signal`` and its place.
 
     Of equally good places the one nearest to ``centre`` counts, without it the first.
@@ -219,7 +219,7 @@ def _locate(recorded: Mono, expected: Mono) -> int:
     tries = tries[:3] + tries[3 :: max(1, len(tries) // 8)]
     found = (0.0, 0)
     for start in tries:
-        likeness, place = _find(recorded, expected[start : start + _PROBE])
+        likeness, place = find(recorded, expected[start : start + _PROBE])
         found = max(found, (likeness, place - start), key=lambda item: item[0])
         if likeness > _GOOD:
             break
@@ -273,11 +273,11 @@ def _resume(
     """Return (frame, shift) where ``wanted`` is heard again after it was lost at ``position``."""
     for start in _probes(wanted, position):
         probe = wanted[start : start + _PROBE]
-        if _find(_cut(recorded, start + shift, len(probe)), probe)[0] > 0.99:
+        if find(_cut(recorded, start + shift, len(probe)), probe)[0] > 0.99:
             return start, shift
         first = max(position + shift, start + shift - max_shift, 0)
         window = recorded[first : max(start + shift + max_shift + _PROBE, 0)]
-        likeness, place = _find(window, probe, start + shift - first)
+        likeness, place = find(window, probe, start + shift - first)
         if likeness > _GOOD:
             return start, first + place - start
     return None

@@ -165,10 +165,11 @@ def judge(recorded: Mono, utterances: Sequence[Utterance], rate: int, gain: floa
     cursor = 0
     for utterance in utterances:
         whole = as_heard(utterance.pcm, rate, gain)
-        if utterance.cut_at == 0:
+        expected = whole[: _frames_due(utterance, rate)]
+        recognisable = np.count_nonzero(_loud(expected, 10 * TOLERANCE))
+        if utterance.cut_at is not None and recognisable < _UNRECOGNISED:
             cuts.append(whole)
             continue
-        expected = whole[: _frames_due(utterance, rate)]
         if not _loud(expected).any():  # a text of punctuation
             continue
         found.due += len(expected)

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import median
 
 import numpy as np
@@ -26,6 +27,8 @@ from numpy.typing import NDArray
 from k2so_tts.engines import Engine
 from k2so_tts.synthesis.loaded_engine import LoadedEngine
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions, stream_pcm
+from k2so_tts.text.segmenter import SENTENCE
+from support.compare import find
 from support.hearing import as_heard
 from support.recording import Recording
 from support.ros import SUCCEEDED, Observer
@@ -47,27 +50,43 @@ def heard_of(recording: Recording, robot: Observer, rate: int) -> NDArray[np.flo
     return recording.samples()[:, 0]
 
 
+_LONGEST_PAUSE = 2
+"""Seconds for which a word may be late."""
+
+
 class ToldWords:
-    """The words of a text that an engine, which says it alike each time, speaks with a voice."""
+    """The words of a text that an engine, which says it alike each time, speaks with a voice.
+
+    The robot must cut texts at sentences (`cut_at`): where else they are cut depends on its pace.
+    """
 
     def __init__(self, engine: Engine, text: str, voice: str) -> None:
-        synthesis = Synthesis(LoadedEngine(engine), text, SynthesisOptions(voice))
+        options = SynthesisOptions(voice, segmentation=SENTENCE)
+        synthesis = Synthesis(LoadedEngine(engine), text, options)
         self._pcm = np.concatenate(list(stream_pcm(synthesis)))
         self._words = synthesis.words
         self._rate = engine.sample_rate
         self._text = text
 
+    def _begins(self, heard: NDArray[np.float32], rate: int) -> Iterator[int]:
+        """The frames of a recording at which the words begin: a slow machine makes pauses."""
+        expected = as_heard(self._pcm, rate)
+        at = begin_of(heard, expected)
+        for word in self._words:
+            first, end = (frame * rate // self._rate for frame in (word.frame, word.end_frame))
+            at += find(heard[at : at + end - first + _LONGEST_PAUSE * rate], expected[first:end])[1]
+            yield at
+            at += end - first
+
     def median_error(self, robot: Observer, server: SoundServer, client: SpeakClient) -> float:
         """Seconds between the feedback for a word and its sound, in the median of the words, when
         a robot on that sound card speaks the text.
         """
-        expected = as_heard(self._pcm, server.rate)
         with server.record() as recording:
             goal = client.say(self._text)
             heard = heard_of(recording, robot, server.rate)
-            began_at = recording.time_of(begin_of(heard, expected))
+            dues = [recording.time_of(frame) for frame in self._begins(heard, server.rate)]
         assert (goal.status, goal.result.reason) == (SUCCEEDED, Speak.Result.FINISHED)
         assert goal.result.heard == self._text
         assert [word.word for _, word in goal.words] == [word.text for word in self._words]
-        dues = [began_at + word.frame / self._rate for word in self._words]
         return median(abs(at - due) for (at, _), due in zip(goal.words, dues, strict=True))

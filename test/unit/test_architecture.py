@@ -42,7 +42,7 @@ FLOORS = (
     ("synthesis", "playback", "effects"),
     ("engines",),
     ("text", "metrics", "processes", "resampler", "limiter"),
-    ("audio", "settings"),
+    ("audio", "settings", "remedies"),
 )
 """From top to bottom: a module may import from lower floors only, and from its own room."""
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -266,8 +266,9 @@ def test_too_many_xruns_lengthen_the_buffer_in_the_next_silence() -> None:
     states = playing()
     assert states.tick(START + 1, seen(MAX_XRUNS)) == []
     assert states.tick(START + 2, seen(MAX_XRUNS + 1, idle=False)) == []
-    assert states.tick(START + 3, seen(MAX_XRUNS + 1)) == [RUN_CLOCK, OPEN]
+    assert states.tick(START + 3, seen(MAX_XRUNS + 1)) == [CLOSE]
     assert states.latency_step == 1
+    assert states.wake() == [OPEN]
     states.opened(START + 4, MAX_XRUNS + 1)
     assert states.tick(START + 5, seen(MAX_XRUNS + 1)) == []
 

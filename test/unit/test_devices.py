@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.processes import eventually
 
 from k2so_tts.audio import AudioFormat, Samples
 from k2so_tts.playback import DeviceError, PlayerSettings, device_states, play
@@ -426,6 +427,9 @@ def test_a_device_with_many_xruns_gets_a_longer_buffer_in_the_next_silence(
             assert looked.wait(TIMEOUT)
         assert desk.latency_steps == [0], "not while it speaks"
         desk.idle = True
+        assert eventually(lambda: desk.output.idle_closed)
+        assert desk.latency_steps == [0], "nor before there is something to play"
+        desk.output.wake()
         assert calm.asking.wait(TIMEOUT)
     finally:
         desk.output.close()

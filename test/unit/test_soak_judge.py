@@ -158,6 +158,15 @@ def test_one_that_falls_silent_may_do_so_late_and_is_heard_until_then(late: int)
     assert judge(long, utterances, RATE, GAIN).stray > RATE // 3
 
 
+@pytest.mark.parametrize("cut_at", [0, 300, 1000])
+def test_one_that_was_to_fall_silent_before_its_first_word_may_be_heard_late(cut_at: int) -> None:
+    pause = np.zeros(900, np.int16)
+    utterances = sent((np.concatenate([pause, speech(1)]), cut_at), (speech(2), None))
+    part = as_heard(utterances[0].pcm, RATE, GAIN)[: RATE // 3]
+    recorded = np.concatenate([PAUSE, part, fade(part), heard(2), PAUSE])
+    assert judge(recorded, utterances, RATE, GAIN) == Hearing(due=2 * RATE, heard=2 * RATE)
+
+
 def test_another_volume_is_seen() -> None:
     assert hear(2 * heard(1), heard(3)).lost > RATE
 

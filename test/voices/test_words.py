@@ -192,7 +192,11 @@ def test_words_are_told_with_their_sound(
 ) -> None:
     told = ToldWords(joe, SENTENCE, joe.default_voice)
     env = {**os.environ, **quick_sound_server.env}
-    alike: dict[str, Any] = {"piper.noise_scale": 0.0, "piper.noise_w": 0.0}
+    alike: dict[str, Any] = {
+        "piper.noise_scale": 0.0,
+        "piper.noise_w": 0.0,
+        "cut_at": "sentence",
+    }
     server = running("speak_server", env, engine="piper", fallback_engine="''", **alike)
     with running("audio_player", env), server:
         observer.wait_for_nodes()

@@ -44,6 +44,7 @@ from k2so_tts.engines.coqui.settings import LIBRARY_PREFIX, ONNX, OPTIONS, TORCH
 from k2so_tts.engines.coqui.speaker import Speaker
 from k2so_tts.engines.toolkit.long_text import speak_pieces, stretch_for
 from k2so_tts.engines.toolkit.program import ProgramRunner
+from k2so_tts.remedies import pip_install
 from k2so_tts.settings import Setting, paths_of
 from k2so_tts.text.languages import normal_tag
 
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
     from k2so_tts.engines.coqui.vits_onnx import OnnxVits
 
 INSTALL = (
-    "install it with 'make neural', or on a robot 'pip install coqui-tts torch torchaudio "
-    "torchcodec'; for runtime onnx also 'pip install onnx onnxruntime'"
+    "install it with 'make neural', or on a robot "
+    f"'{pip_install('coqui-tts torch torchaudio torchcodec')}'; "
+    f"for runtime onnx also '{pip_install('onnx onnxruntime')}'"
 )
 
 MODULES = ("torch", "TTS", "torchcodec")

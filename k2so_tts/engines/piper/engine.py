@@ -49,13 +49,14 @@ from k2so_tts.engines.toolkit.program import ProgramRunner
 from k2so_tts.engines.toolkit.time_stretch import TimeStretch
 from k2so_tts.engines.toolkit.worker_client import WorkerClient, python_environment
 from k2so_tts.engines.toolkit.worker_protocol import MARK
+from k2so_tts.remedies import pip_install
 from k2so_tts.resampler import resampled
 from k2so_tts.settings import Setting, brief, paths_of
 
 _logger = logging.getLogger(__name__)
 
 STALL_SECONDS = 15.0
-INSTALL = "install it with 'make piper', or on a robot 'pip install piper-tts onnx'"
+INSTALL = f"install it with 'make piper', or on a robot '{pip_install('piper-tts onnx')}'"
 _START_SECONDS = 60.0
 _OWN = -1.0
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from k2so_tts.audio import EMPTY_PCM, START_CHUNKS, Chunk, Pcm
-from k2so_tts.ros.player_liveness import PlayerLiveness
+from k2so_tts.ros.player_liveness import PlayerLiveness, PlayerState
 from k2so_tts.ros.utterance import Utterance
 
 _CLOCK_SET_BACK_NS = 1_000_000_000
@@ -30,7 +30,9 @@ _PAUSE_NOTICE_SECONDS = 0.15
 """How long before a streamed text runs out of audio the end of its part is marked, so that the
 player does not wait for more."""
 _LEAST_LEAD_CHUNKS = START_CHUNKS + 1
-"""Sent ahead whatever `max_lead` is: what a player starts on, and what it needs next."""
+"""Sent ahead whatever `max_lead` is: what a player starts on, and what it needs next. No more is
+sent to one that reports no playhead: audio_common's keeps five messages, and none reliably.
+"""
 _SHORTEST_WAIT_SECONDS = 0.001
 
 
@@ -133,7 +135,9 @@ class UtteranceSender:
     ) -> float:
         """How many frames have yet to be heard before this chunk may be sent."""
         position = self._position(utterance, now)
-        lead = max(limits.max_lead * utterance.rate, _LEAST_LEAD_CHUNKS * len(chunk.pcm))
+        lead = float(_LEAST_LEAD_CHUNKS * len(chunk.pcm))
+        if self._liveness.state is not PlayerState.BY_CLOCK:
+            lead = max(lead, limits.max_lead * utterance.rate)
         frames = chunk.end - position - lead
         unheard = utterance.progress.unheard
         if len(unheard) >= limits.max_unheard_chunks:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,34 @@ from k2so_tts.ros.wire_timeline import PlayerTrack
 
 RATE = 22_050
 TEXT = " ".join(f"Number {n} is spoken." for n in range(6))
+
+
+FOREIGN_PLAYER = """
+import sys, time, rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from audio_common_msgs.msg import AudioStamped
+rclpy.init()
+node = rclpy.create_node("foreign")
+frames, free_at = 0, 0.0
+
+def play(message):
+    global frames, free_at
+    info = message.audio.info
+    frames += info.chunk
+    free_at = max(free_at, time.monotonic()) + info.chunk / info.rate
+    time.sleep(max(0.0, free_at - time.monotonic() - 0.02))
+    print(frames, flush=True)
+
+qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+node.create_subscription(AudioStamped, "audio", play, qos)
+while not node.count_publishers("audio"):
+    rclpy.spin_once(node, timeout_sec=0.1)
+print("ready", flush=True)
+rclpy.spin(node)
+"""
+"""How audio_common's player subscribes and plays: its device takes sound while it blocks, and it
+says nothing of what is heard.
+"""
 
 
 def recorded_frames(observer: Observer) -> int:
@@ -144,6 +173,26 @@ def test_a_player_that_missed_the_beginning_aborts_the_goal(observer: Observer) 
         observer.wait_for_nodes()
         goal = observer.say(TEXT, timeout=TIMEOUT)
         assert (goal.status, goal.text) == (ABORTED, "")
+
+
+def test_a_player_that_keeps_five_messages_hears_all(observer: Observer) -> None:
+    player = subprocess.Popen([sys.executable, "-c", FOREIGN_PLAYER], stdout=subprocess.PIPE)
+    try:
+        with running("speak_server"):
+            assert player.stdout is not None
+            assert player.stdout.readline() == b"ready\n"
+            observer.wait(lambda: observer.node.count_subscribers("audio") == 2)
+            assert observer.client.wait_for_server(TIMEOUT)
+            goal = observer.say(TEXT)
+            assert goal.status == SUCCEEDED
+            frames = recorded_frames(observer)
+            assert frames > 4 * RATE
+            heard = 0
+            while heard < frames:  # the time-out of the test ends it where some are lost
+                heard = int(player.stdout.readline())
+    finally:
+        player.kill()
+        player.communicate(timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("frames", [0, 1, 4096, 10**9])

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import pytest
 from support.scripted_synthesis import Pause, Say
-from support.simulated_robot import RATE, SETTINGS, SimulatedRobot, WirePlayer
+from support.simulated_robot import CHUNK, RATE, SETTINGS, SimulatedRobot, WirePlayer
 
 from k2so_tts.audio import frames_to_ns
 from k2so_tts.ros.endings import Outcome, Reason
@@ -71,6 +71,17 @@ def test_a_foreign_player_is_followed_by_the_clock() -> None:
     assert goal.ended_at - goal.sent[0][0] == pytest.approx(1.0, abs=0.01)
     assert len(goal.feedback) == 10
     assert robot.faults == []
+
+
+def test_a_foreign_player_is_sent_no_more_than_it_keeps() -> None:
+    robot = SimulatedRobot()
+    robot.player(reports=False)
+    goal = robot.goal(Say(3000, pace=0.0))
+    robot.finish_all(5)
+    began = goal.sent[0][0]
+    leads = [chunk.end - (at - began) * RATE for at, _, chunk in goal.sent]
+    assert max(leads) == 4 * CHUNK
+    assert min(leads[3:-1]) > 3 * CHUNK
 
 
 def test_a_foreign_player_hears_a_text_with_a_pause_to_its_end() -> None:

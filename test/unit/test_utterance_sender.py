@@ -138,13 +138,23 @@ def test_four_chunks_are_sent_ahead_however_long() -> None:
 
 
 def test_no_more_chunks_are_sent_ahead_than_allowed() -> None:
-    bench = Bench(reports=False)
+    bench = Bench()
     bench.make(*[10] * 20)
     assert bench.send() == pytest.approx(0.01)
     assert bench.utterance.sent == 80
-    assert bench.send(0.0105) == pytest.approx(0.02)
+    bench.report(10, 0.0105)
+    bench.send(0.0105)
     assert bench.utterance.sent == 90
     assert SendLimits() == SendLimits(2.0, 192)
+
+
+def test_a_player_that_reports_nothing_is_sent_four_chunks_ahead() -> None:
+    bench = Bench(reports=False)
+    bench.make(*[10] * 20)
+    assert bench.send() == pytest.approx(0.01)
+    assert bench.utterance.sent == 40
+    assert bench.send(0.0105) == pytest.approx(0.02)
+    assert bench.utterance.sent == 50
 
 
 def test_it_is_never_looked_again_sooner_than_after_a_millisecond() -> None:

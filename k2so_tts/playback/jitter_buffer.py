@@ -49,10 +49,13 @@ class JitterBuffer:
     goes on. Every frame that goes in comes out once, in order, unless the end came before it.
 
     Fades take `fade_frames` frames. A buffer that is `resumed` continues an utterance that ran dry
-    before, and so fades in.
+    before, and so fades in. A chunk that is longer than `chunk_frames` (0: no chunk is) counts as
+    so many as it lasts.
     """
 
-    def __init__(self, depth: int, fade_frames: int, *, resumed: bool = False) -> None:
+    def __init__(
+        self, depth: int, fade_frames: int, *, resumed: bool = False, chunk_frames: int = 0
+    ) -> None:
         self.state = State.BUFFERING
         self.depth = depth
         """Chunks that are collected before it starts, or goes on after an underrun."""
@@ -66,6 +69,7 @@ class JitterBuffer:
         self.paused = False
         self.start_early = False
         """Start with what is there, once: no more is accepted for now, or expected."""
+        self._chunk_frames = chunk_frames
         self._fade_frames = fade_frames
         self._pieces: deque[Samples] = deque()
         self._offset = 0
@@ -104,7 +108,7 @@ class JitterBuffer:
         if len(samples):
             self._pieces.append(samples)
             self.received += len(samples)
-        self._chunks += 1
+        self._chunks += max(1, len(samples) // self._chunk_frames) if self._chunk_frames else 1
 
     def end(self, at: int | None = None, *, abrupt: bool = False) -> int:
         """End the utterance here, or at frame `at`, after which everything is discarded.
@@ -129,6 +133,7 @@ class JitterBuffer:
         self._pieces = deque([pieces] if len(pieces) else [])
         self._offset = 0
         self._tail = self._fade = None
+        self._chunk_frames = round(self._chunk_frames * ratio)
         self._fade_frames = round(self._fade_frames * ratio)
         self.position = round(self.position * ratio)
         self.received = self.position + len(pieces)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from k2so_tts.audio import START_CHUNKS, AudioFormat, Samples
+from k2so_tts.audio import CHUNK_FRAMES, START_CHUNKS, AudioFormat, Samples
 from k2so_tts.playback.converter import Converter, map_channels
 from k2so_tts.playback.device_supervisor import DeviceSupervisor
 from k2so_tts.playback.fades import FADE_SECONDS
@@ -41,6 +41,8 @@ _TIMEOUT_CHUNKS = 2
 _LEAST_TIMEOUT = 0.2
 """Seconds for which a chunk is waited for at least, however short the ones before it were."""
 _SUPERSEDED_SECONDS = 0.5
+_CHUNK_SECONDS = CHUNK_FRAMES / 22_050
+"""A chunk of espeak's and most neural voices; a longer one counts as several."""
 _MAX_SOURCES = 64
 _MAX_COMMANDS = 1024
 _MAX_TRACKS = 128
@@ -310,7 +312,12 @@ class Player:
         self._reporter.wake()
         device = self._renderer.format
         fade_frames = int(FADE_SECONDS * device.rate)
-        buffer = JitterBuffer(depth + resumed, fade_frames, resumed=resumed)
+        buffer = JitterBuffer(
+            depth + resumed,
+            fade_frames,
+            resumed=resumed,
+            chunk_frames=round(_CHUNK_SECONDS * device.rate),
+        )
         converter = Converter(timeline.format, device)
         return Track(sender, timeline, buffer, converter, device.rate, self._clock())
 

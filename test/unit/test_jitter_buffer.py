@@ -98,6 +98,21 @@ def test_it_starts_with_the_last_of_depth_chunks() -> None:
     assert listening.buffer.buffered == 250
 
 
+def test_a_long_chunk_counts_as_several() -> None:
+    buffer = JitterBuffer(3, FADE, chunk_frames=100)
+    for frames in (99, 1):
+        buffer.push(sine(frames))
+        assert not buffer.ready
+    buffer.push(sine(1))
+    assert buffer.ready
+    buffer = JitterBuffer(3, FADE, chunk_frames=100)
+    buffer.push(sine(299))
+    assert not buffer.ready
+    buffer = JitterBuffer(3, FADE, chunk_frames=100)
+    buffer.push(sine(300))
+    assert buffer.ready
+
+
 def test_the_end_starts_it_at_once() -> None:
     listening = Listening(depth=3)
     listening.push(100)

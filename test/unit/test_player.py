@@ -65,6 +65,14 @@ def test_it_starts_with_the_third_chunk(bench: SimulatedPlayer) -> None:
     assert bench.speaking == [True]
 
 
+@pytest.mark.parametrize(("seconds", "starts"), [(0.55, False), (0.6, True), (8, True)])
+def test_a_long_message_is_heard_at_once(
+    bench: SimulatedPlayer, seconds: float, starts: bool
+) -> None:
+    bench.send(ones(int(seconds * RATE)))
+    assert bench.render().any() == starts
+
+
 def test_a_short_utterance_starts_and_ends_with_its_marker(bench: SimulatedPlayer) -> None:
     bench.send(ones(1000))
     assert not bench.render().any()

@@ -87,9 +87,10 @@ class Setting:
         if fits and self.paths and not (self.name_prefix and value.startswith(self.name_prefix)):
             fits = all(map(_exists, filter(None, value.split(os.pathsep))))
         if not fits or (self.choices and value not in self.choices):
-            raise SettingError(
-                f"parameter '{self.name}' is {brief(value)}; allowed: {self.allowed}"
-            )
+            message = f"parameter '{self.name}' is {brief(value)}; allowed: {self.allowed}"
+            if type(value) is bool and isinstance(self.default, str):
+                message += f" (YAML reads yes, no, on and off as booleans: {self.name}:=\"'no'\")"
+            raise SettingError(message)
         return value
 
     def parse(self, text: str) -> Value:

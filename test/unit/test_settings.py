@@ -51,6 +51,11 @@ def test_what_is_allowed_comes_back_in_the_right_type(parameter: Setting, value:
     assert type(checked) is type(parameter.default)
 
 
+def test_a_name_that_yaml_took_for_a_boolean_is_to_be_quoted() -> None:
+    with pytest.raises(SettingError, match=r"""parameter 'name' is False; .* name:="'no'"\)$"""):
+        NAME.check(False)
+
+
 def test_a_number_is_a_name_too() -> None:
     assert NAME.check(5) == "5"
 

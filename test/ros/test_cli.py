@@ -118,9 +118,9 @@ def test_say_works_without_any_ros(tmp_path: Path) -> None:
         ),
         (["say", "x", "-o", "model"], "'model' is not of the form NAME=VALUE"),
         (["voices", "-o", "model=x"], "--engine NAME"),
-        (["say", "x", "--wav", "/nowhere/x.wav"], "/nowhere/x.wav"),
-        (["say", "x", "--wav", "/dev/full"], "No space left on device: '/dev/full'"),
-        (["say", "x", "--device", "auto"], "this machine has no sound device"),
+        ([*SAY[1:], "x", "--wav", "/nowhere/x.wav"], "/nowhere/x.wav"),
+        ([*SAY[1:], "x", "--wav", "/dev/full"], "No space left on device: '/dev/full'"),
+        ([*SAY[1:], "x", "--device", "auto"], "this machine has no sound device"),
     ],
 )
 def test_invalid_arguments_are_told_in_one_line(

@@ -33,6 +33,7 @@ from support.recording import RecorderLostFramesError, Recording, retake
 from support.ros import SUCCEEDED, Observer
 from support.sound import SoundServer
 
+from k2so_tts.ros.graph import with_info
 from k2so_tts.ros.messages import metric_qos
 
 Values = npt.NDArray[np.float64]
@@ -55,11 +56,13 @@ class Mouth:
     def __init__(self, observer: Observer) -> None:
         self.moves: list[tuple[float, float]] = []
         self._observer = observer
-        observer.node.create_subscription(Float32, "mouth", self._on_mouth, metric_qos())
+        on_mouth = with_info(self._on_mouth)
+        observer.node.create_subscription(Float32, "mouth", on_mouth, metric_qos())
 
     def _on_mouth(self, message: Float32, info: Mapping[str, Any]) -> None:
-        """The publisher's time counts: this process may be late."""
-        ago = (time.time_ns() - info["source_timestamp"]) / 1e9
+        """The publisher's time counts, where rclpy tells it: this process may be late."""
+        now_ns = time.time_ns()
+        ago = (now_ns - info.get("source_timestamp", now_ns)) / 1e9
         with self._observer.changed:
             self.moves.append((time.monotonic() - ago, message.data))
             self._observer.changed.notify_all()

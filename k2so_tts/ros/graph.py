@@ -31,8 +31,6 @@ _PARTICIPANT_BYTES = 12
 """The prefix of a DDS GUID (RTPS 2.5, 8.2.4.1) that all endpoints of a participant share."""
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 """The node name that rmw_dds_common gives an endpoint which is discovered before its node."""
-
-
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

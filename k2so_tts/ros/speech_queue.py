@@ -159,7 +159,7 @@ class SpeechQueue:
             player,
             now,
             has_device=track is None or track.sink != NOWHERE,
-            joined_late=bool(self._queue) and self._queue[0].began_before(track),
+            joined_late=bool(self._queue) and self._queue[0].lacks_beginning(track),
         )
         if not is_followed or not self._queue:
             return

@@ -361,6 +361,13 @@ class SimulatedRobot:
         self.finish_all(2)
         return player
 
+    def goal_for_a_silent_player(self) -> Goal:
+        """A goal of 2 s that was sent to a player whose reports a test makes."""
+        self.player().stop()
+        goal = self.goal(Say(2000))
+        self.run(0.1)
+        return goal
+
     def leave(self) -> None:
         for player in self.connected:
             player.update()

@@ -175,9 +175,7 @@ def test_what_nobody_could_hear_at_the_start_is_no_loss() -> None:
 @pytest.mark.parametrize("late", [0.0, 0.5])
 def test_reports_that_are_late_or_missing_are_no_loss(late: float) -> None:
     robot = SimulatedRobot()
-    robot.player().stop()
-    goal = robot.goal(Say(2000))
-    robot.run(0.1)
+    goal = robot.goal_for_a_silent_player()
     track = PlayerTrack(goal.sent[0][1], 0)
     robot.now += late
     for frame in (300, 900):
@@ -190,9 +188,7 @@ def test_a_player_that_goes_on_later_than_where_another_was_has_skipped(
     first: int, intact: bool
 ) -> None:
     robot = SimulatedRobot()
-    robot.player().stop()
-    goal = robot.goal(Say(2000))
-    robot.run(0.1)
+    goal = robot.goal_for_a_silent_player()
     start_ns = goal.sent[0][1]
     robot.queue.playhead(start_ns + frames_to_ns(300, RATE), "", PlayerTrack(start_ns, 0))
     later_ns = start_ns + frames_to_ns(first, RATE)

@@ -109,9 +109,7 @@ def test_it_was_heard_if_a_player_with_a_device_has_played_all_of_it(
     joins_at: int, reason: Reason
 ) -> None:
     robot = SimulatedRobot()
-    robot.player().stop()
-    goal = robot.goal(Say(2000))
-    robot.run(0.1)
+    goal = robot.goal_for_a_silent_player()
     start_ns = goal.sent[0][1]
 
     def report(frame: int, player: str, first: int, sink: str) -> None:
@@ -121,6 +119,8 @@ def test_it_was_heard_if_a_player_with_a_device_has_played_all_of_it(
     for frame in (500, 1600, 2000):
         report(frame, "silent", 0, NOWHERE)
         report(max(joins_at, frame - 100), "loudspeaker", joins_at, DEVICE)
+        if frame == 500 and not joins_at:
+            assert goal.utterance.progress.confirmed == 400, "not what nobody has heard"
         robot.run(0.01)
     assert goal.outcome is None
     report(2000, "loudspeaker", joins_at, DEVICE)
@@ -131,9 +131,7 @@ def test_it_was_heard_if_a_player_with_a_device_has_played_all_of_it(
 def test_one_that_joins_before_anything_was_heard_does_not_decide() -> None:
     robot = SimulatedRobot()
     robot.player().stop()
-    robot.player().stop()
-    goal = robot.goal(Say(2000))
-    robot.run(0.1)
+    goal = robot.goal_for_a_silent_player()
     start_ns = goal.sent[0][1]
     late_ns = start_ns + frames_to_ns(400, RATE)
     for frame in (0, 300, 2000):

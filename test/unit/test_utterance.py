@@ -24,7 +24,8 @@ import pytest
 
 from k2so_tts.audio import Chunk
 from k2so_tts.metrics import SynthesisStats
-from k2so_tts.ros.utterance import Losses, PlaybackProgress, Utterance
+from k2so_tts.ros.playback_progress import Losses, PlaybackProgress
+from k2so_tts.ros.utterance import Utterance
 from k2so_tts.ros.wire_timeline import PlayerTrack
 from k2so_tts.synthesis.synthesis import Synthesis, SynthesisOptions
 

@@ -89,7 +89,9 @@ class Setting:
         if not fits or (self.choices and value not in self.choices):
             message = f"parameter '{self.name}' is {brief(value)}; allowed: {self.allowed}"
             if type(value) is bool and isinstance(self.default, str):
-                message += f" (YAML reads yes, no, on and off as booleans: {self.name}:=\"'no'\")"
+                message += (
+                    f" (YAML reads yes, no, on and off as booleans; quote: {self.name}:=\"'no'\")"
+                )
             raise SettingError(message)
         return value
 

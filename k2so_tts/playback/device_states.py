@@ -172,14 +172,13 @@ class DeviceStates:
             self.losses += 1
             self.latency_step += not seen.has_streamed
             return self._lose(now, seen.failure)
-        if not self.is_file and 0 < self._idle_close < now - self._used_at:
-            self.state = State.IDLE_CLOSED
-            return [Action.CLOSE]
-        if self._needs_longer_buffer(now, seen):
-            self.latency_step += 1  # from when it is opened again: meanwhile nothing is played
-            self.state = State.IDLE_CLOSED
-            return [Action.CLOSE]
-        return []
+        needs_longer_buffer = self._needs_longer_buffer(now, seen)
+        self.latency_step += needs_longer_buffer  # from when it is opened again
+        is_unused = not self.is_file and 0 < self._idle_close < now - self._used_at
+        if not (is_unused or needs_longer_buffer):
+            return []
+        self.state = State.IDLE_CLOSED
+        return [Action.CLOSE]
 
     def _lose(self, now: float, reason: str) -> list[Action]:
         self.state = State.GIVEN_UP if self.is_file else State.LOST

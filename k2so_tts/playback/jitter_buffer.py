@@ -21,6 +21,7 @@ without a gap (`timeline.py` sees to that), and comes out in blocks of any size.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from enum import Enum
 
@@ -49,12 +50,16 @@ class JitterBuffer:
     goes on. Every frame that goes in comes out once, in order, unless the end came before it.
 
     Fades take `fade_frames` frames. A buffer that is `resumed` continues an utterance that ran dry
-    before, and so fades in. A chunk that is longer than `chunk_frames` (0: no chunk is) counts as
-    so many as it lasts.
+    before, and so fades in. Of a chunk, each `chunk_frames` frames count as one.
     """
 
     def __init__(
-        self, depth: int, fade_frames: int, *, resumed: bool = False, chunk_frames: int = 0
+        self,
+        depth: int,
+        fade_frames: int,
+        *,
+        resumed: bool = False,
+        chunk_frames: int = sys.maxsize,
     ) -> None:
         self.state = State.BUFFERING
         self.depth = depth
@@ -108,7 +113,7 @@ class JitterBuffer:
         if len(samples):
             self._pieces.append(samples)
             self.received += len(samples)
-        self._chunks += max(1, len(samples) // self._chunk_frames) if self._chunk_frames else 1
+        self._chunks += max(1, len(samples) // self._chunk_frames)
 
     def end(self, at: int | None = None, *, abrupt: bool = False) -> int:
         """End the utterance here, or at frame `at`, after which everything is discarded.

@@ -35,6 +35,9 @@ from support.ros import SUCCEEDED, Observer
 from support.sound import SoundServer
 from support.speak import SpeakClient
 
+_LONGEST_PAUSE = 2
+"""Seconds for which a word may be late."""
+
 
 def begin_of(heard: NDArray[np.float32], expected: NDArray[np.float32]) -> int:
     """The frame of a recording at which this sound begins."""
@@ -48,10 +51,6 @@ def heard_of(recording: Recording, robot: Observer, rate: int) -> NDArray[np.flo
     robot.wait(lambda: not robot.speaking[-1][1])
     recording.wait_for_frames(recording.frames + rate // 4, 10)
     return recording.samples()[:, 0]
-
-
-_LONGEST_PAUSE = 2
-"""Seconds for which a word may be late."""
 
 
 class ToldWords:
